@@ -1,0 +1,1 @@
+"""The multimodal policy and reward models, in plain PyTorch. Imports nothing itself."""

@@ -1,0 +1,1 @@
+"""Versioned gRPC contracts and the code generated from them."""

@@ -1,0 +1,1 @@
+"""Version 1 of the contracts: one .proto file per idea, generated code beside it."""

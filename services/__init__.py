@@ -1,0 +1,1 @@
+"""Attune's services; one folder each. See docs/architecture.md."""
