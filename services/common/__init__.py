@@ -1,0 +1,1 @@
+"""What services share: configuration, errors, logs, metrics, plumbing, codecs, versions, world."""

@@ -1,0 +1,122 @@
+"""Between the wire (protobuf) and the conversation and manifest types that the code uses."""
+
+from collections.abc import Callable, Iterable
+
+from models.preprocessing.conversation import (
+    Conversation,
+    Part,
+    Picture,
+    Role,
+    Text,
+    TokenIds,
+    Turn,
+)
+from protos.v1 import content_pb2, media_pb2, versions_pb2
+from services.common.errors import InvalidArgument, Unimplemented
+from services.common.version_store import Manifest, ManifestFile
+
+_ROLES = {
+    content_pb2.ROLE_SYSTEM: Role.SYSTEM,
+    content_pb2.ROLE_USER: Role.USER,
+    content_pb2.ROLE_ASSISTANT: Role.ASSISTANT,
+}
+_ROLE_VALUES = {role: value for value, role in _ROLES.items()}
+
+# Gives the bytes of a media item that was named by its hash; raises NotFound where it cannot.
+MediaResolver = Callable[[str], bytes]
+
+
+def conversation_from_proto(prompt: content_pb2.Prompt, resolve: MediaResolver) -> Conversation:
+    """The prompt as the preprocessor takes it. Raises InvalidArgument for what cannot be one."""
+    if not prompt.messages:
+        raise InvalidArgument("prompt.messages is empty; give at least one message")
+    return tuple(turn_from_proto(message, resolve) for message in prompt.messages)
+
+
+def turn_from_proto(message: content_pb2.Message, resolve: MediaResolver) -> Turn:
+    """One message with its parts."""
+    if message.role not in _ROLES:
+        raise InvalidArgument("message.role is not set; use system, user or assistant")
+    return Turn(_ROLES[message.role], tuple(_part_from_proto(p, resolve) for p in message.parts))
+
+
+def prompt_to_proto(conversation: Conversation) -> content_pb2.Prompt:
+    """The inverse of `conversation_from_proto`; media travel as bytes."""
+    return content_pb2.Prompt(messages=[turn_to_proto(turn) for turn in conversation])
+
+
+def turn_to_proto(turn: Turn) -> content_pb2.Message:
+    """The inverse of `turn_from_proto`."""
+    return content_pb2.Message(
+        role=_ROLE_VALUES[turn.role], parts=[part_to_proto(part) for part in turn.parts]
+    )
+
+
+def part_to_proto(part: Part) -> content_pb2.Part:
+    """One part of a message; a picture becomes media with its bytes."""
+    match part:
+        case Text(text):
+            return content_pb2.Part(text=text)
+        case Picture(data):
+            return content_pb2.Part(media=image_to_proto(data))
+        case TokenIds(ids, fingerprint):
+            tokens = content_pb2.Tokens(ids=ids, preprocessing_fingerprint=fingerprint)
+            return content_pb2.Part(tokens=tokens)
+
+
+def image_to_proto(data: bytes) -> media_pb2.Media:
+    """An encoded picture as a media item."""
+    mime_type = "image/png" if data.startswith(b"\x89PNG") else ""
+    return media_pb2.Media(modality=media_pb2.MODALITY_IMAGE, mime_type=mime_type, data=data)
+
+
+def _part_from_proto(part: content_pb2.Part, resolve: MediaResolver) -> Part:
+    kind = part.WhichOneof("kind")
+    if kind == "text":
+        return Text(part.text)
+    if kind == "tokens":
+        return TokenIds(tuple(part.tokens.ids), part.tokens.preprocessing_fingerprint)
+    if kind == "media":
+        return _media_from_proto(part.media, resolve)
+    raise InvalidArgument("a part is empty; set text, media or tokens")
+
+
+def _media_from_proto(media: media_pb2.Media, resolve: MediaResolver) -> Picture:
+    if media.modality != media_pb2.MODALITY_IMAGE:
+        name = media_pb2.Modality.Name(media.modality).removeprefix("MODALITY_").lower()
+        raise Unimplemented(
+            f"media of modality {name!r} are not understood by this version; image is"
+        )
+    source = media.WhichOneof("source")
+    if source is None:
+        raise InvalidArgument("media has neither data nor sha256")
+    return Picture(media.data if source == "data" else resolve(media.sha256))
+
+
+def manifest_to_proto(manifest: Manifest) -> versions_pb2.Manifest:
+    """The manifest on the wire."""
+    return versions_pb2.Manifest(
+        version=manifest.version,
+        kind=manifest.kind,
+        files=[versions_pb2.ManifestFile(**f.model_dump()) for f in manifest.files],
+        metadata=manifest.metadata,
+        preprocessing_fingerprint=manifest.preprocessing_fingerprint,
+    )
+
+
+def manifest_from_proto(manifest: versions_pb2.Manifest) -> Manifest:
+    """The inverse of `manifest_to_proto`."""
+    return Manifest(
+        version=manifest.version,
+        kind=manifest.kind,
+        files=tuple(_manifest_files(manifest.files)),
+        metadata=dict(manifest.metadata),
+        preprocessing_fingerprint=manifest.preprocessing_fingerprint,
+    )
+
+
+def _manifest_files(files: Iterable[versions_pb2.ManifestFile]) -> Iterable[ManifestFile]:
+    for file in files:
+        if "/" in file.name or file.name in ("", ".", ".."):
+            raise InvalidArgument(f"file name {file.name!r} of a manifest must be a plain name")
+        yield ManifestFile(name=file.name, size_bytes=file.size_bytes, sha256=file.sha256)

@@ -1,0 +1,79 @@
+"""Typed configuration of a service: defaults < TOML file < environment < command line.
+
+The TOML file holds one table per service (`[policy]`, `[reward]` …); it is named by `--config` or
+ATTUNE_CONFIG. Environment variables are `ATTUNE_<SERVICE>_<FIELD>`.
+"""
+
+import argparse
+import os
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+
+class ServiceConfig(BaseSettings):
+    """What every service can be told. A subclass adds its own fields and an `env_prefix`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", cli_kebab_case=True)
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(0, ge=0, le=65535, description="gRPC (or HTTP) port; 0 takes a free one")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus port; 0 takes a free one")
+    home: Path = Field(Path(".attune"), description="folder that holds all state")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "text"] = "json"
+    threads: int = Field(0, ge=0, description="intra-op threads; 0 is one per available core")
+    drain_s: float = Field(10.0, ge=0, description="time that requests get to finish on SIGTERM")
+    max_message_mib: int = Field(64, ge=1, le=1024, description="largest gRPC message")
+    reflection: bool = Field(True, description="answer gRPC reflection")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Puts the environment above keyword arguments, which carry the TOML table."""
+        return env_settings, init_settings
+
+    @property
+    def num_threads(self) -> int:
+        """`threads`, with 0 resolved to the cores this process may use."""
+        return self.threads or len(os.sched_getaffinity(0))
+
+
+C = TypeVar("C", bound=ServiceConfig)
+
+
+def load_config(cls: type[C], table: str, argv: Sequence[str] | None = None) -> C:
+    """Reads a service's configuration; on an error prints what is wrong and exits with 2."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--config", type=Path, default=os.environ.get("ATTUNE_CONFIG"))
+    known, rest = parser.parse_known_args(sys.argv[1:] if argv is None else list(argv))
+    try:
+        values = _toml_table(known.config, table) if known.config else {}
+        return cls(_cli_parse_args=rest, _cli_prog_name=f"python -m services.{table}", **values)
+    except (ValidationError, OSError, tomllib.TOMLDecodeError) as error:
+        raise SystemExit(_explain(error, table)) from error
+
+
+def _toml_table(path: Path, table: str) -> dict[str, Any]:
+    values: dict[str, Any] = tomllib.loads(path.read_text()).get(table, {})
+    return values
+
+
+def _explain(error: Exception, table: str) -> str:
+    if not isinstance(error, ValidationError):
+        return f"configuration of {table}: {error}"
+    lines = [
+        f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()
+    ]
+    return f"configuration of {table} is not valid:\n" + "\n".join(lines)

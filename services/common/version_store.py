@@ -1,0 +1,230 @@
+"""Versions on disk: immutable folders named by their digest, and aliases that choose among them.
+
+    <root>/<kind>/versions/<version>/{manifest.json, files…}
+    <root>/<kind>/aliases/<alias>.json      ("/" in an alias is written "%2F")
+
+A publisher first acquires a lease on an alias, which hands out the next fencing epoch; an alias can
+only be moved under an epoch that is not older than the one that moved it last (DESIGN law 7).
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from pydantic import BaseModel, ConfigDict
+
+from services.common.errors import DataLoss, FailedPrecondition, NotFound
+
+MANIFEST = "manifest.json"
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class ManifestFile(BaseModel):
+    """One file of a version."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """What a version consists of; `version` is derived from the digest of all the rest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    version: str
+    kind: str
+    files: tuple[ManifestFile, ...]
+    metadata: dict[str, str]
+    preprocessing_fingerprint: str
+
+
+class AliasRecord(BaseModel):
+    """Where an alias points; `epoch` moved it, `lease_epoch` is the newest handed out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    alias: str
+    version: str | None = None
+    epoch: int = 0
+    lease_epoch: int = 0
+    lease_owner: str | None = None
+    lease_expires_s: float = 0.0
+
+
+class VersionStore:
+    """A directory of versions and aliases; safe among processes on one file system."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def put(
+        self, kind: str, folder: Path, fingerprint: str, metadata: Mapping[str, str] | None = None
+    ) -> Manifest:
+        """Copies the files of `folder` in as a version. The same content gives the same version."""
+        manifest = describe(kind, folder, fingerprint, dict(metadata or {}))
+        target = self._versions(kind) / manifest.version
+        if target.exists():
+            return manifest
+        scratch = self._versions(kind) / f".{manifest.version}.{uuid.uuid4().hex}"
+        scratch.mkdir(parents=True)
+        for file in manifest.files:
+            shutil.copyfile(folder / file.name, scratch / file.name)
+        (scratch / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+        try:
+            scratch.rename(target)
+        except OSError:  # another process was first with the same content
+            shutil.rmtree(scratch)
+        return manifest
+
+    def folder(self, kind: str, version: str) -> Path:
+        """The folder of a version. Raises NotFound."""
+        path = self._versions(kind) / version
+        if not _PLAIN_NAME.fullmatch(version) or not (path / MANIFEST).exists():
+            known = ", ".join(self.versions(kind)[-5:]) or "none"
+            raise NotFound(f"no {kind} version {version!r} in the store; the newest are: {known}")
+        return path
+
+    def manifest(self, kind: str, version: str) -> Manifest:
+        """The manifest of a version. Raises NotFound."""
+        return Manifest.model_validate_json((self.folder(kind, version) / MANIFEST).read_text())
+
+    def versions(self, kind: str) -> list[str]:
+        """All versions of a kind, oldest first."""
+        folders = [p for p in self._versions(kind).glob("[!.]*") if (p / MANIFEST).exists()]
+        return [p.name for p in sorted(folders, key=lambda p: p.stat().st_mtime_ns)]
+
+    def remove(self, kind: str, version: str) -> None:
+        """Deletes a version that no alias names. Raises FailedPrecondition if one does."""
+        holders = [a.alias for a in self.aliases(kind) if a.version == version]
+        if holders:
+            raise FailedPrecondition(f"{version} is named by {', '.join(holders)}; move it first")
+        shutil.rmtree(self._versions(kind) / version, ignore_errors=True)
+
+    def aliases(self, kind: str) -> list[AliasRecord]:
+        """All aliases of a kind that point somewhere, by name."""
+        names = sorted(unquote(p.stem) for p in self._aliases(kind).glob("*.json"))
+        records = [self.alias(kind, name) for name in names]
+        return [r for r in records if r.version is not None]
+
+    def alias(self, kind: str, alias: str) -> AliasRecord:
+        """An alias's record; one that was never set has no version."""
+        path = self._alias_path(kind, alias)
+        if not path.exists():
+            return AliasRecord(alias=alias)
+        return AliasRecord.model_validate_json(path.read_text())
+
+    def resolve(self, kind: str, alias: str) -> str:
+        """The version an alias names. Raises NotFound."""
+        version = self.alias(kind, alias).version
+        if version is None:
+            known = ", ".join(a.alias for a in self.aliases(kind)) or "none"
+            raise NotFound(f"no {kind} alias {alias!r}; there are: {known}")
+        return version
+
+    def acquire_lease(self, kind: str, alias: str, owner: str, ttl_s: float) -> int:
+        """The next epoch of an alias, for `owner`. Raises FailedPrecondition while another holds it."""
+        with self._locked(kind, alias) as record:
+            held = record.lease_owner not in (None, owner) and record.lease_expires_s > time.time()
+            if held:
+                left_s = record.lease_expires_s - time.time()
+                raise FailedPrecondition(
+                    f"alias {alias!r} is leased to {record.lease_owner} for {left_s:.0f} s more"
+                )
+            epoch = max(record.epoch, record.lease_epoch) + 1
+            lease = {
+                "lease_epoch": epoch,
+                "lease_owner": owner,
+                "lease_expires_s": time.time() + ttl_s,
+            }
+            self._write(kind, record.model_copy(update=lease))
+            return epoch
+
+    def set_alias(self, kind: str, alias: str, version: str, epoch: int) -> AliasRecord:
+        """Points an alias at a version. Raises NotFound; FailedPrecondition for an older epoch."""
+        self.folder(kind, version)
+        with self._locked(kind, alias) as record:
+            if epoch < max(record.epoch, record.lease_epoch):
+                raise FailedPrecondition(
+                    f"epoch {epoch} of alias {alias!r} is fenced off by {record.lease_epoch}; "
+                    "acquire a new lease"
+                )
+            moved = record.model_copy(update={"version": version, "epoch": epoch})
+            self._write(kind, moved)
+            return moved
+
+    def _versions(self, kind: str) -> Path:
+        return self.root / kind / "versions"
+
+    def _aliases(self, kind: str) -> Path:
+        return self.root / kind / "aliases"
+
+    def _alias_path(self, kind: str, alias: str) -> Path:
+        return self._aliases(kind) / f"{quote(alias, safe='')}.json"
+
+    def _write(self, kind: str, record: AliasRecord) -> None:
+        path = self._alias_path(kind, record.alias)
+        scratch = path.with_suffix(f".{uuid.uuid4().hex}")
+        scratch.write_text(record.model_dump_json(indent=1))
+        scratch.replace(path)
+
+    @contextmanager
+    def _locked(self, kind: str, alias: str) -> Iterator[AliasRecord]:
+        self._aliases(kind).mkdir(parents=True, exist_ok=True)
+        with open(self._alias_path(kind, alias).with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self.alias(kind, alias)
+
+
+def describe(kind: str, folder: Path, fingerprint: str, metadata: dict[str, str]) -> Manifest:
+    """Hashes the files of a folder into a manifest, without storing anything."""
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != MANIFEST)
+    files = tuple(
+        ManifestFile(name=n, size_bytes=(folder / n).stat().st_size, sha256=file_sha256(folder / n))
+        for n in names
+    )
+    return Manifest(
+        version=version_name(kind, files, metadata, fingerprint),
+        kind=kind,
+        files=files,
+        metadata=metadata,
+        preprocessing_fingerprint=fingerprint,
+    )
+
+
+def version_name(
+    kind: str, files: tuple[ManifestFile, ...], metadata: dict[str, str], fingerprint: str
+) -> str:
+    """The name that follows from a version's content."""
+    content = [kind, [f.model_dump() for f in files], metadata, fingerprint]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return f"{kind}-{digest[:16]}"
+
+
+def verify(folder: Path, manifest: Manifest) -> None:
+    """Raises DataLoss where a file is missing or differs, or the name does not follow from them."""
+    named = version_name(
+        manifest.kind, manifest.files, manifest.metadata, manifest.preprocessing_fingerprint
+    )
+    if named != manifest.version:
+        raise DataLoss(f"a manifest calls itself {manifest.version}, its content is {named}")
+    for file in manifest.files:
+        path = folder / file.name
+        if not path.is_file() or os.path.getsize(path) != file.size_bytes:
+            raise DataLoss(f"{file.name} of {manifest.version} is missing or not whole")
+        if file_sha256(path) != file.sha256:
+            raise DataLoss(f"{file.name} of {manifest.version} does not match its checksum")
+
+
+def file_sha256(path: Path) -> str:
+    """Lower-case hex digest of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
