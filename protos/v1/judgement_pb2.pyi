@@ -272,30 +272,6 @@ class EditJudgement(_message.Message):
 Global___EditJudgement: _TypeAlias = EditJudgement  # noqa: Y015
 
 @_typing.final
-class VoteJudgement(_message.Message):
-    """A vote on a statement about media: the share of such votes is a soft label."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CANDIDATE_ID_FIELD_NUMBER: _builtins.int
-    AGREES_FIELD_NUMBER: _builtins.int
-    candidate_id: _builtins.str
-    agrees: _builtins.bool
-    def __init__(
-        self,
-        *,
-        candidate_id: _builtins.str = ...,
-        agrees: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agrees", b"agrees", "candidate_id", b"candidate_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___VoteJudgement: _TypeAlias = VoteJudgement  # noqa: Y015
-
-@_typing.final
 class SkipJudgement(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -355,7 +331,6 @@ class Judgement(_message.Message):
     EDIT_FIELD_NUMBER: _builtins.int
     SKIP_FIELD_NUMBER: _builtins.int
     FLAG_FIELD_NUMBER: _builtins.int
-    VOTE_FIELD_NUMBER: _builtins.int
     judgement_id: _builtins.str
     """made by the server"""
     idempotency_key: _builtins.str
@@ -381,8 +356,6 @@ class Judgement(_message.Message):
     def skip(self) -> Global___SkipJudgement: ...
     @_builtins.property
     def flag(self) -> Global___FlagJudgement: ...
-    @_builtins.property
-    def vote(self) -> Global___VoteJudgement: ...
     def __init__(
         self,
         *,
@@ -401,15 +374,14 @@ class Judgement(_message.Message):
         edit: Global___EditJudgement | None = ...,
         skip: Global___SkipJudgement | None = ...,
         flag: Global___FlagJudgement | None = ...,
-        vote: Global___VoteJudgement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_dwell_ms", b"_dwell_ms", "dwell_ms", b"dwell_ms", "edit", b"edit", "flag", b"flag", "kind", b"kind", "pair", b"pair", "rating", b"rating", "region", b"region", "skip", b"skip", "span", b"span", "vote", b"vote"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dwell_ms", b"_dwell_ms", "dwell_ms", b"dwell_ms", "edit", b"edit", "flag", b"flag", "kind", b"kind", "pair", b"pair", "rating", b"rating", "region", b"region", "skip", b"skip", "span", b"span"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dwell_ms", b"_dwell_ms", "dwell_ms", b"dwell_ms", "edit", b"edit", "flag", b"flag", "idempotency_key", b"idempotency_key", "item_id", b"item_id", "judged_at_s", b"judged_at_s", "judgement_id", b"judgement_id", "kind", b"kind", "pair", b"pair", "presentation_id", b"presentation_id", "rater_id", b"rater_id", "rater_kind", b"rater_kind", "rating", b"rating", "region", b"region", "skip", b"skip", "span", b"span", "vote", b"vote"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dwell_ms", b"_dwell_ms", "dwell_ms", b"dwell_ms", "edit", b"edit", "flag", b"flag", "idempotency_key", b"idempotency_key", "item_id", b"item_id", "judged_at_s", b"judged_at_s", "judgement_id", b"judgement_id", "kind", b"kind", "pair", b"pair", "presentation_id", b"presentation_id", "rater_id", b"rater_id", "rater_kind", b"rater_kind", "rating", b"rating", "region", b"region", "skip", b"skip", "span", b"span"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dwell_ms: _TypeAlias = _typing.Literal["dwell_ms"]  # noqa: Y015
     _WhichOneofArgType__dwell_ms: _TypeAlias = _typing.Literal["_dwell_ms", b"_dwell_ms"]  # noqa: Y015
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["pair", "rating", "region", "span", "edit", "skip", "flag", "vote"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["pair", "rating", "region", "span", "edit", "skip", "flag"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__dwell_ms) -> _WhichOneofReturnType__dwell_ms | None: ...

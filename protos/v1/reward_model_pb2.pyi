@@ -384,30 +384,117 @@ class LoadModelRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    USER_SCORER_FIELD_NUMBER: _builtins.int
+    BLEND_FIELD_NUMBER: _builtins.int
     ALIAS_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     version: _builtins.str
     """in the version store, kind "reward" """
     alias: _builtins.str
-    """optional: set it once the version is warm"""
+    """optional: set it once the model is warm"""
     epoch: _builtins.int
     """fencing epoch for the alias"""
+    @_builtins.property
+    def user_scorer(self) -> Global___UserScorer: ...
+    @_builtins.property
+    def blend(self) -> Global___Blend: ...
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         version: _builtins.str = ...,
+        user_scorer: Global___UserScorer | None = ...,
+        blend: Global___Blend | None = ...,
         alias: _builtins.str = ...,
         epoch: _builtins.int = ...,
     ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["blend", b"blend", "model", b"model", "user_scorer", b"user_scorer", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "blend", b"blend", "epoch", b"epoch", "model", b"model", "request_id", b"request_id", "user_scorer", b"user_scorer", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_model: _TypeAlias = _typing.Literal["version", "user_scorer", "blend"]  # noqa: Y015
+    _WhichOneofArgType_model: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_model) -> _WhichOneofReturnType_model | None: ...
+
+Global___LoadModelRequest: _TypeAlias = LoadModelRequest  # noqa: Y015
+
+@_typing.final
+class UserScorer(_message.Message):
+    """A function in a user's file, run in a process of its own. The file must lie under a folder that the
+    service was told to trust; its digest becomes part of the model's name.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    FUNCTION_FIELD_NUMBER: _builtins.int
+    DEADLINE_S_FIELD_NUMBER: _builtins.int
+    file: _builtins.str
+    function: _builtins.str
+    deadline_s: _builtins.float
+    """per item"""
+    def __init__(
+        self,
+        *,
+        file: _builtins.str = ...,
+        function: _builtins.str = ...,
+        deadline_s: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_deadline_s", b"_deadline_s", "deadline_s", b"deadline_s"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deadline_s", b"_deadline_s", "deadline_s", b"deadline_s", "file", b"file", "function", b"function"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__deadline_s: _TypeAlias = _typing.Literal["deadline_s"]  # noqa: Y015
+    _WhichOneofArgType__deadline_s: _TypeAlias = _typing.Literal["_deadline_s", b"_deadline_s"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deadline_s) -> _WhichOneofReturnType__deadline_s | None: ...
+
+Global___UserScorer: _TypeAlias = UserScorer  # noqa: Y015
+
+@_typing.final
+class Blend(_message.Message):
+    """A weighted sum. An item is SCORED only if every term scores it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlendTerm]: ...
+    def __init__(
+        self,
+        *,
+        terms: _abc.Iterable[Global___BlendTerm] | None = ...,
+    ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "epoch", b"epoch", "request_id", b"request_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___LoadModelRequest: _TypeAlias = LoadModelRequest  # noqa: Y015
+Global___Blend: _TypeAlias = Blend  # noqa: Y015
+
+@_typing.final
+class BlendTerm(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    weight: _builtins.float
+    @_builtins.property
+    def model(self) -> _versions_pb2.ModelRef: ...
+    def __init__(
+        self,
+        *,
+        model: _versions_pb2.ModelRef | None = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlendTerm: _TypeAlias = BlendTerm  # noqa: Y015
 
 @_typing.final
 class LoadModelResponse(_message.Message):

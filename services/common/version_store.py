@@ -131,7 +131,7 @@ class VersionStore:
         return version
 
     def acquire_lease(self, kind: str, alias: str, owner: str, ttl_s: float) -> int:
-        """The next epoch of an alias, for `owner`. Raises FailedPrecondition while another holds it."""
+        """The next epoch of an alias. Raises FailedPrecondition while another owner holds it."""
         with self._locked(kind, alias) as record:
             held = record.lease_owner not in (None, owner) and record.lease_expires_s > time.time()
             if held:
