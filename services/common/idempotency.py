@@ -1,10 +1,11 @@
-"""Answers a repeated request with what the first one gave; refuses the same key with another body."""
+"""Answers a repeated request with what the first gave; refuses the same key with another body."""
 
 import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import TypeVar, cast
 
 from google.protobuf.message import Message
 
@@ -13,36 +14,57 @@ from services.common.errors import AlreadyExists
 R = TypeVar("R", bound=Message)
 
 
+@dataclass(frozen=True, slots=True)
+class _Execution:
+    """One request's body (its digest) and the task that answers it."""
+
+    body_sha256: bytes
+    task: asyncio.Task[Message]
+
+
 class IdempotencyCache:
     """The newest `capacity` answers by request id; concurrent repeats share one execution.
 
-    Failures are not kept: a retry after an error runs again. Empty keys are never remembered.
+    An execution outlives a client that cancels. Failures are not kept: a retry after an error runs
+    again. Empty keys are never remembered.
     """
 
     def __init__(self, capacity: int = 1024) -> None:
         self._capacity = capacity
-        self._answers: OrderedDict[str, tuple[bytes, asyncio.Future[Message]]] = OrderedDict()
+        self._executions: OrderedDict[str, _Execution] = OrderedDict()
 
     async def run(self, key: str, request: Message, execute: Callable[[], Awaitable[R]]) -> R:
         """The answer to `request`. Raises AlreadyExists for the same key with another body."""
         if not key:
             return await execute()
-        digest = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
-        known = self._answers.get(key)
-        if known is not None:
-            if known[0] != digest:
-                raise AlreadyExists(f"request id {key!r} was used with another body; use a new one")
-            return await asyncio.shield(known[1])  # type: ignore[return-value]
-        task: asyncio.Task[R] = asyncio.ensure_future(_call(execute))
-        self._answers[key] = (digest, task)  # type: ignore[assignment]
-        task.add_done_callback(lambda done: self._forget_failure(key, done))
-        while len(self._answers) > self._capacity:
-            self._answers.popitem(last=False)
-        return await asyncio.shield(task)
+        body_sha256 = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
+        known = self._executions.get(key)
+        if known is None:
+            known = self._start(key, body_sha256, execute)
+        elif known.body_sha256 != body_sha256:
+            raise AlreadyExists(f"request id {key!r} was used with another body; use a new one")
+        return cast(R, await asyncio.shield(known.task))
 
-    def _forget_failure(self, key: str, task: "asyncio.Task[R]") -> None:
-        if task.cancelled() or task.exception() is not None:
-            self._answers.pop(key, None)
+    def _start(
+        self, key: str, body_sha256: bytes, execute: Callable[[], Awaitable[Message]]
+    ) -> _Execution:
+        execution = _Execution(body_sha256, asyncio.create_task(_call(execute)))
+        self._executions[key] = execution
+        execution.task.add_done_callback(lambda _: self._forget_failure(key, execution))
+        self._evict()
+        return execution
+
+    def _evict(self) -> None:
+        """Drops the oldest answers beyond the capacity; what still runs is never dropped."""
+        excess = len(self._executions) - self._capacity
+        finished = [key for key, known in self._executions.items() if known.task.done()]
+        for key in finished[: max(0, excess)]:
+            del self._executions[key]
+
+    def _forget_failure(self, key: str, execution: _Execution) -> None:
+        failed = execution.task.cancelled() or execution.task.exception() is not None
+        if failed and self._executions.get(key) is execution:
+            del self._executions[key]
 
 
 async def _call(execute: Callable[[], Awaitable[R]]) -> R:
