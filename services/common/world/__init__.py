@@ -1,0 +1,5 @@
+"""The default world: colored shapes, what is asked of them, and how answers are judged.
+
+scenes · sampling (levels, splits) · drawing · detector · language · questions · families (one file
+each: compose an exercise, check an answer) · items · checkers · raters (simulated). No torch.
+"""
