@@ -1,0 +1,118 @@
+"""A model on disk: `model.safetensors`, `config.json`, `tokenizer.json`. No pickle.
+
+Weights from elsewhere are checked before they are used: names, shapes, finite values.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.config import OmniConfig
+from models.grammar import Grammar
+from models.omni import OmniModel
+from models.preprocessing.prompt import Preprocessor, PreprocessorConfig
+from models.preprocessing.tokenizer import Tokenizer
+
+WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+
+
+class CheckpointError(ValueError):
+    """A folder that does not hold a usable model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model and the only preprocessing whose ids it understands."""
+
+    model: OmniModel
+    preprocessor: Preprocessor
+
+    @property
+    def grammar(self) -> Grammar:
+        return grammar_of(self.model.config, self.preprocessor)
+
+
+def grammar_of(config: OmniConfig, preprocessor: Preprocessor) -> Grammar:
+    return Grammar(
+        vocab_size=config.decoder.vocab_size,
+        codebook_size=config.vq.codebook_size,
+        codes_per_image=config.vq.codes_per_image,
+        special=preprocessor.tokenizer.special,
+    )
+
+
+def save(folder: Path, model: OmniModel, preprocessor: Preprocessor) -> None:
+    """Writes the three files; each appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: t.detach().contiguous() for name, t in model.state_dict().items()}
+    save_file(tensors, folder / f"{WEIGHTS}.partial", metadata={"format": "pt"})
+    os.replace(folder / f"{WEIGHTS}.partial", folder / WEIGHTS)
+    config = {
+        "model": model.config.model_dump(mode="json"),
+        "preprocessor": preprocessor.config.model_dump(mode="json"),
+    }
+    _write(folder / CONFIG, json.dumps(config, indent=1) + "\n")
+    _write(folder / TOKENIZER, preprocessor.tokenizer.to_json())
+
+
+def load(folder: Path) -> Checkpoint:
+    """Reads and checks a checkpoint; float32, CPU, in eval mode."""
+    missing = [name for name in (WEIGHTS, CONFIG, TOKENIZER) if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(f"{folder} lacks {', '.join(missing)}")
+    config, preprocessor = read_config(folder)
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{folder / WEIGHTS} cannot be read: {error}") from error
+    with torch.random.fork_rng(devices=[]):
+        model = OmniModel(config)
+    load_tensors(model, tensors)
+    return Checkpoint(model.eval(), preprocessor)
+
+
+def read_config(folder: Path) -> tuple[OmniConfig, Preprocessor]:
+    """The configuration and preprocessing alone, without weights."""
+    try:
+        sections = json.loads((folder / CONFIG).read_text())
+        config = OmniConfig.model_validate(sections["model"])
+        preprocessor_config = PreprocessorConfig.model_validate(sections["preprocessor"])
+        tokenizer = Tokenizer.load(folder / TOKENIZER)
+    except (ValidationError, ValueError, KeyError, TypeError, OSError) as error:
+        raise CheckpointError(f"configuration in {folder} is not valid: {error}") from error
+    if tokenizer.vocab_size != config.decoder.vocab_size:
+        raise CheckpointError(
+            f"tokenizer has {tokenizer.vocab_size} ids, the model {config.decoder.vocab_size}"
+        )
+    return config, Preprocessor(preprocessor_config, tokenizer)
+
+
+def load_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copies `tensors` into `model` after checking every one of them."""
+    wanted = model.state_dict()
+    problems = [f"missing {name}" for name in sorted(wanted.keys() - tensors.keys())]
+    problems += [f"unexpected {name}" for name in sorted(tensors.keys() - wanted.keys())]
+    for name in sorted(wanted.keys() & tensors.keys()):
+        expected, given = tuple(wanted[name].shape), tuple(tensors[name].shape)
+        if expected != given:
+            problems.append(f"{name} has shape {given}, expected {expected}")
+        elif not torch.isfinite(tensors[name]).all():
+            problems.append(f"{name} holds NaN or infinity")
+    if problems:
+        shown = "; ".join(problems[:8])
+        raise CheckpointError(f"{len(problems)} unusable tensors: {shown}")
+    model.load_state_dict(dict(tensors))
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    os.replace(partial, path)

@@ -1,0 +1,107 @@
+"""The omni model: vision encoder, fusion, decoder, and heads for text, image codes and value.
+
+One definition serves generation, training and scoring; the caller brings the attention. Submodules
+are named after Janus, whose layout this follows.
+Legend: B batch, L length, D width, V text ids, K codes, N tiles, S side, P patches, F features.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.attention import Attention
+from models.config import OmniConfig
+from models.decoder import Decoder
+from models.image_tokenizer import ImageTokenizer
+from models.initialization import init_fan_in, scale_residual_outputs
+from models.vision import Aligner, VisionModel
+
+
+class GenerationHead(nn.Module):
+    """Decoder output to logits over image codes (Janus: `proj_out`, `vision_head`)."""
+
+    def __init__(self, width: int, codebook_size: int) -> None:
+        super().__init__()
+        self.proj_out = nn.Linear(width, width)
+        self.vision_head = nn.Linear(width, codebook_size)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        logits: Tensor = self.vision_head(F.gelu(self.proj_out(hidden)))
+        return logits
+
+
+class OmniModel(nn.Module):
+    """See the module. Fresh weights are drawn from `seed`."""
+
+    def __init__(self, config: OmniConfig, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        width, vocab_size = config.decoder.width, config.decoder.vocab_size
+        self.vision_model = VisionModel(config.vision)
+        self.aligner = Aligner(config.vision.width, width)
+        self.language_model = Decoder(config.decoder)
+        self.lm_head = nn.Linear(width, vocab_size, bias=False)
+        self.vqmodel = ImageTokenizer(config.vq)
+        code_width = config.generation.embedding_width
+        self.generation_embeddings = nn.Embedding(config.vq.codebook_size, code_width)
+        self.generation_aligner = Aligner(code_width, width)
+        self.generation_head = GenerationHead(width, config.vq.codebook_size)
+        self.value_head = nn.Linear(width, 1)
+        self._init_weights(torch.Generator().manual_seed(seed))
+
+    def encode_tiles(self, tiles_N3SS: Tensor) -> Tensor:
+        """features_NPD of tiles in 0..1, ready for fusion."""
+        features_NPD: Tensor = self.aligner(self.vision_model(tiles_N3SS))
+        return features_NPD
+
+    def embed(self, token_ids_BL: Tensor, features_FD: Tensor | None = None) -> Tensor:
+        """hidden_BLD. Rows of `features_FD` replace placeholder ids in row-major order."""
+        vocab_size = self.config.decoder.vocab_size
+        is_code_BL = token_ids_BL >= vocab_size
+        hidden_BLD: Tensor = self.language_model.embed_tokens(token_ids_BL * ~is_code_BL)
+        codes = token_ids_BL[is_code_BL] - vocab_size
+        if len(codes):
+            hidden_BLD = hidden_BLD.masked_scatter(
+                is_code_BL[..., None],
+                self.generation_aligner(self.generation_embeddings(codes)).to(hidden_BLD.dtype),
+            )
+        return self._fuse(hidden_BLD, token_ids_BL == self.config.image_token, features_FD)
+
+    def decode(self, hidden_BLD: Tensor, positions_BL: Tensor, attention: Attention) -> Tensor:
+        """hidden_BLD after the final norm, which every head reads."""
+        out_BLD: Tensor = self.language_model(hidden_BLD, positions_BL, attention)
+        return out_BLD
+
+    def text_logits(self, hidden: Tensor) -> Tensor:
+        """Over the V text ids; leading shape as given."""
+        logits: Tensor = self.lm_head(hidden)
+        return logits
+
+    def image_logits(self, hidden: Tensor) -> Tensor:
+        """Over the K codes; leading shape as given."""
+        logits: Tensor = self.generation_head(hidden)
+        return logits
+
+    def value(self, hidden: Tensor) -> Tensor:
+        """Expected return at each position; leading shape as given. Zero in a fresh model."""
+        value: Tensor = self.value_head(hidden).squeeze(-1)
+        return value
+
+    def _fuse(self, hidden_BLD: Tensor, is_media_BL: Tensor, features_FD: Tensor | None) -> Tensor:
+        given = 0 if features_FD is None else len(features_FD)
+        wanted = int(is_media_BL.sum())
+        if wanted != given:
+            raise ValueError(f"{wanted} placeholder ids but {given} rows of features")
+        if features_FD is None:
+            return hidden_BLD
+        return hidden_BLD.masked_scatter(is_media_BL[..., None], features_FD)
+
+    def _init_weights(self, generator: torch.Generator) -> None:
+        init_fan_in(self, generator)
+        layers = self.language_model.layers
+        outputs = [layer.get_submodule("self_attn.o_proj") for layer in layers]
+        outputs += [layer.get_submodule("mlp.down_proj") for layer in layers]
+        scale_residual_outputs([o for o in outputs if isinstance(o, nn.Linear)], len(layers))
+        positions = self.vision_model.position_embedding
+        nn.init.normal_(positions, std=0.5, generator=generator)
+        nn.init.zeros_(self.value_head.weight)

@@ -1,0 +1,163 @@
+"""Conversations to token ids and tiles, and sampled ids back to text and image codes.
+
+A prompt is `bos`, each turn as `role … end`, then the assistant's header. A tile stands as
+`patches_per_tile` placeholder ids, which fusion (models/omni.py) replaces with features.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.preprocessing.conversation import Conversation, Part, Picture, Role, Text, Turn
+from models.preprocessing.images import MediaLimits, content_sha256, tiles_from_picture
+from models.preprocessing.tokenizer import Tokenizer
+
+
+class PromptError(ValueError):
+    """A conversation that cannot be encoded."""
+
+
+class PreprocessorConfig(BaseModel):
+    """What decides how media and codes become ids; part of a checkpoint's config.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tile_size: int = Field(32, ge=1, description="side of a vision tile, pixels")
+    patches_per_tile: int = Field(64, ge=1, description="placeholder ids of one tile")
+    codebook_size: int = Field(256, ge=1, description="image codes: ids V … V+K-1")
+    max_tiles: int = Field(4, ge=1, description="largest grid of one picture")
+    max_picture_bytes: int = Field(8 * 2**20, ge=1)
+    max_picture_pixels: int = Field(16 * 2**20, ge=1)
+
+    @property
+    def limits(self) -> MediaLimits:
+        return MediaLimits(self.max_picture_bytes, self.max_picture_pixels, self.max_tiles)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPrompt:
+    """What the model reads: int64 [L], uint8 [N, S, S, 3], and one digest per picture."""
+
+    token_ids: NDArray[np.int64]
+    tiles: NDArray[np.uint8]
+    media_sha256: tuple[str, ...]
+
+
+class Preprocessor:
+    """The one way from content to ids. `fingerprint` names it wherever ids travel."""
+
+    def __init__(self, config: PreprocessorConfig, tokenizer: Tokenizer) -> None:
+        self.config = config
+        self.tokenizer = tokenizer
+        definition = config.model_dump_json() + tokenizer.to_json()
+        self.fingerprint = hashlib.sha256(definition.encode()).hexdigest()[:16]
+        self._role_ids = {
+            Role.SYSTEM: tokenizer.special.system,
+            Role.USER: tokenizer.special.user,
+            Role.ASSISTANT: tokenizer.special.assistant,
+        }
+
+    def encode(self, conversation: Conversation, begin_image: bool = False) -> EncodedPrompt:
+        """The prompt up to where the answer starts; `begin_image` makes that answer a picture."""
+        if not conversation:
+            raise PromptError("a conversation needs at least one turn")
+        writer = _Writer(self)
+        writer.add_turns(conversation)
+        writer.ids.append(self._role_ids[Role.ASSISTANT])
+        if begin_image:
+            writer.ids.append(self.tokenizer.special.begin_of_image)
+        return writer.encoded()
+
+    def encode_with_answer(self, conversation: Conversation, answer: Turn) -> EncodedPrompt:
+        """Prompt and answer, as the reward model reads them: ends with the end-of-turn id.
+
+        A `Picture` in the answer is seen through the vision tower, as in any other turn.
+        """
+        writer = _Writer(self)
+        writer.add_turns((*conversation, answer))
+        return writer.encoded()
+
+    def decode_answer(self, ids: Sequence[int]) -> list[str | list[int]]:
+        """Sampled ids as runs: text, or the codes (0 … K-1) of one picture.
+
+        Specials end a run and are left out. A run of codes that was cut short is returned short.
+        """
+        runs: list[str | list[int]] = []
+        text: list[int] = []
+        codes: list[int] = []
+        for token_id in ids:
+            (codes if token_id >= self.tokenizer.vocab_size else text).append(token_id)
+            is_break = token_id in self.tokenizer.special.ids()
+            if codes and (is_break or token_id < self.tokenizer.vocab_size):
+                runs.append(self._local(codes))
+                codes = []
+            if text and (is_break or codes):
+                runs += [self.tokenizer.decode(text)]
+                text = []
+        runs += [self.tokenizer.decode(text)] if text else []
+        runs += [self._local(codes)] if codes else []
+        return [run for run in runs if run]
+
+    def _local(self, codes: list[int]) -> list[int]:
+        return [code - self.tokenizer.vocab_size for code in codes]
+
+    def role_id(self, role: Role) -> int:
+        return self._role_ids[role]
+
+    def check_ids(self, ids: Sequence[int], fingerprint: str) -> None:
+        """Refuses ids of another preprocessing, out of range, or that only a prompt may hold."""
+        if fingerprint != self.fingerprint:
+            raise PromptError(
+                f"token ids have fingerprint {fingerprint!r}; this model's is {self.fingerprint!r}"
+            )
+        special = self.tokenizer.special
+        reserved = special.ids() - {special.end, special.begin_of_image, special.end_of_image}
+        size = self.tokenizer.vocab_size + self.config.codebook_size
+        for token_id in ids:
+            if not 0 <= token_id < size or token_id in reserved:
+                raise PromptError(f"token id {token_id} cannot stand in content (0 … {size - 1})")
+
+
+class _Writer:
+    """Collects one sequence."""
+
+    def __init__(self, preprocessor: Preprocessor) -> None:
+        self._preprocessor = preprocessor
+        self._config = preprocessor.config
+        self._special = preprocessor.tokenizer.special
+        self._tiles: list[NDArray[np.uint8]] = []
+        self._digests: list[str] = []
+        self.ids: list[int] = [self._special.bos]
+
+    def add_turns(self, turns: Sequence[Turn]) -> None:
+        for turn in turns:
+            self.ids.append(self._preprocessor.role_id(turn.role))
+            for part in turn.parts:
+                self._add_part(part)
+            if self.ids[-1] != self._special.end:  # sampled ids bring their own
+                self.ids.append(self._special.end)
+
+    def encoded(self) -> EncodedPrompt:
+        size = self._config.tile_size
+        empty = np.zeros((0, size, size, 3), dtype=np.uint8)
+        tiles = np.concatenate([empty, *self._tiles])
+        return EncodedPrompt(np.asarray(self.ids, dtype=np.int64), tiles, tuple(self._digests))
+
+    def _add_part(self, part: Part) -> None:
+        if isinstance(part, Text):
+            self.ids += self._preprocessor.tokenizer.encode(part.text)
+        elif isinstance(part, Picture):
+            self._add_picture(part.data)
+        else:
+            self._preprocessor.check_ids(part.ids, part.fingerprint)
+            self.ids += part.ids
+
+    def _add_picture(self, data: bytes) -> None:
+        tiles = tiles_from_picture(data, self._config.tile_size, self._config.limits)
+        self.ids += [self._special.image] * (len(tiles) * self._config.patches_per_tile)
+        self._tiles.append(tiles)
+        self._digests.append(content_sha256(data))
