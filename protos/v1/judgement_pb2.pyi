@@ -324,6 +324,7 @@ class Judgement(_message.Message):
     JUDGED_AT_S_FIELD_NUMBER: _builtins.int
     DWELL_MS_FIELD_NUMBER: _builtins.int
     PRESENTATION_ID_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     PAIR_FIELD_NUMBER: _builtins.int
     RATING_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
@@ -342,6 +343,8 @@ class Judgement(_message.Message):
     """Unix time, seconds"""
     dwell_ms: _builtins.int
     presentation_id: _builtins.str
+    comment: _builtins.str
+    """the rater's own words, beside whatever kind"""
     @_builtins.property
     def pair(self) -> Global___PairJudgement: ...
     @_builtins.property
@@ -367,6 +370,7 @@ class Judgement(_message.Message):
         judged_at_s: _builtins.float = ...,
         dwell_ms: _builtins.int | None = ...,
         presentation_id: _builtins.str = ...,
+        comment: _builtins.str = ...,
         pair: Global___PairJudgement | None = ...,
         rating: Global___RatingJudgement | None = ...,
         region: Global___RegionJudgement | None = ...,
@@ -377,7 +381,7 @@ class Judgement(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dwell_ms", b"_dwell_ms", "dwell_ms", b"dwell_ms", "edit", b"edit", "flag", b"flag", "kind", b"kind", "pair", b"pair", "rating", b"rating", "region", b"region", "skip", b"skip", "span", b"span"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dwell_ms", b"_dwell_ms", "dwell_ms", b"dwell_ms", "edit", b"edit", "flag", b"flag", "idempotency_key", b"idempotency_key", "item_id", b"item_id", "judged_at_s", b"judged_at_s", "judgement_id", b"judgement_id", "kind", b"kind", "pair", b"pair", "presentation_id", b"presentation_id", "rater_id", b"rater_id", "rater_kind", b"rater_kind", "rating", b"rating", "region", b"region", "skip", b"skip", "span", b"span"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dwell_ms", b"_dwell_ms", "comment", b"comment", "dwell_ms", b"dwell_ms", "edit", b"edit", "flag", b"flag", "idempotency_key", b"idempotency_key", "item_id", b"item_id", "judged_at_s", b"judged_at_s", "judgement_id", b"judgement_id", "kind", b"kind", "pair", b"pair", "presentation_id", b"presentation_id", "rater_id", b"rater_id", "rater_kind", b"rater_kind", "rating", b"rating", "region", b"region", "skip", b"skip", "span", b"span"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dwell_ms: _TypeAlias = _typing.Literal["dwell_ms"]  # noqa: Y015
     _WhichOneofArgType__dwell_ms: _TypeAlias = _typing.Literal["_dwell_ms", b"_dwell_ms"]  # noqa: Y015

@@ -28,7 +28,7 @@ from protos.v1 import trajectory_pb2 as protos_dot_v1_dot_trajectory__pb2
 from protos.v1 import versions_pb2 as protos_dot_v1_dot_versions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n protos/v1/policy_generator.proto\x12\tattune.v1\x1a\x17protos/v1/content.proto\x1a\x16protos/v1/timing.proto\x1a\x1aprotos/v1/trajectory.proto\x1a\x18protos/v1/versions.proto\"\xf2\x01\n\x0fGenerateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x05model\x18\x02 \x01(\x0b\x32\x13.attune.v1.ModelRef\x12!\n\x06prompt\x18\x03 \x01(\x0b\x32\x11.attune.v1.Prompt\x12+\n\x08sampling\x18\x04 \x01(\x0b\x32\x19.attune.v1.SamplingParams\x12\t\n\x01n\x18\x05 \x01(\r\x12%\n\x08priority\x18\x06 \x01(\x0e\x32\x13.attune.v1.Priority\x12\x0e\n\x06tenant\x18\x07 \x01(\t\x12\x15\n\rstream_deltas\x18\x08 \x01(\x08\"\xc3\x01\n\x10GenerateResponse\x12-\n\x07started\x18\x01 \x01(\x0b\x32\x1a.attune.v1.GenerateStartedH\x00\x12\'\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x16.attune.v1.SampleDeltaH\x00\x12%\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x11.attune.v1.SampleH\x00\x12\'\n\x04\x64one\x18\x04 \x01(\x0b\x32\x17.attune.v1.GenerateDoneH\x00\x42\x07\n\x05\x65vent\"\x97\x01\n\x0fGenerateStarted\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0epolicy_version\x18\x02 \x01(\t\x12+\n\x08sampling\x18\x03 \x01(\x0b\x32\x19.attune.v1.SamplingParams\x12\x14\n\x0cmedia_sha256\x18\x04 \x03(\t\x12\x15\n\rprompt_tokens\x18\x05 \x01(\r\"\x9a\x01\n\x0bSampleDelta\x12\r\n\x05index\x18\x01 \x01(\r\x12\x15\n\ttoken_ids\x18\x02 \x03(\rB\x02\x10\x01\x12\x14\n\x08logprobs\x18\x03 \x03(\x02\x42\x02\x10\x01\x12\x0c\n\x04text\x18\x04 \x01(\t\x12,\n\x0ctop_logprobs\x18\x05 \x03(\x0b\x32\x16.attune.v1.TopLogprobs\x12\x13\n\x0btoken_texts\x18\x06 \x03(\t\"1\n\x0cGenerateDone\x12!\n\x06timing\x18\x01 \x01(\x0b\x32\x11.attune.v1.Timing\"\xae\x02\n\x0eRolloutRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x05model\x18\x02 \x01(\x0b\x32\x13.attune.v1.ModelRef\x12)\n\x07prompts\x18\x03 \x03(\x0b\x32\x18.attune.v1.RolloutPrompt\x12\x1a\n\x12samples_per_prompt\x18\x04 \x01(\r\x12+\n\x08sampling\x18\x05 \x01(\x0b\x32\x19.attune.v1.SamplingParams\x12\x15\n\rdeterministic\x18\x06 \x01(\x08\x12\x1c\n\x14\x61llow_version_switch\x18\x07 \x01(\x08\x12%\n\x08priority\x18\x08 \x01(\x0e\x32\x13.attune.v1.Priority\x12\x14\n\x0creturn_parts\x18\t \x01(\x08\"\x83\x01\n\rRolloutPrompt\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12!\n\x06prompt\x18\x02 \x01(\x0b\x32\x11.attune.v1.Prompt\x12\x30\n\x08sampling\x18\x03 \x01(\x0b\x32\x19.attune.v1.SamplingParamsH\x00\x88\x01\x01\x42\x0b\n\t_sampling\"e\n\x0fRolloutResponse\x12!\n\x05group\x18\x01 \x01(\x0b\x32\x10.attune.v1.GroupH\x00\x12&\n\x04\x64one\x18\x02 \x01(\x0b\x32\x16.attune.v1.RolloutDoneH\x00\x42\x07\n\x05\x65vent\"H\n\x0bRolloutDone\x12\x16\n\x0epolicy_version\x18\x01 \x01(\t\x12!\n\x06timing\x18\x02 \x01(\x0b\x32\x11.attune.v1.Timing\"y\n\x15PrepareWeightsRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.attune.v1.PrepareWeightsHeaderH\x00\x12%\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x14.attune.v1.FileChunkH\x00\x42\x06\n\x04part\"\x86\x01\n\x14PrepareWeightsHeader\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12%\n\x08manifest\x18\x04 \x01(\x0b\x32\x13.attune.v1.Manifest\x12\x15\n\rshared_folder\x18\x05 \x01(\t\"7\n\tFileChunk\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"9\n\x16PrepareWeightsResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06load_s\x18\x02 \x01(\x01\"Y\n\x14\x43ommitWeightsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0f\n\x07version\x18\x04 \x01(\t\"N\n\x15\x43ommitWeightsResponse\x12$\n\x05\x61lias\x18\x01 \x01(\x0b\x32\x15.attune.v1.AliasState\x12\x0f\n\x07stall_s\x18\x02 \x01(\x01\"X\n\x13\x41\x62ortWeightsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0f\n\x07version\x18\x04 \x01(\t\"\x16\n\x14\x41\x62ortWeightsResponse\"\x15\n\x13ListVersionsRequest\"l\n\x14ListVersionsResponse\x12,\n\x08versions\x18\x01 \x03(\x0b\x32\x1a.attune.v1.ResidentVersion\x12&\n\x07\x61liases\x18\x02 \x03(\x0b\x32\x15.attune.v1.AliasState*R\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x12\n\x0ePRIORITY_BATCH\x10\x02\x32\xeb\x03\n\x0fPolicyGenerator\x12\x45\n\x08Generate\x12\x1a.attune.v1.GenerateRequest\x1a\x1b.attune.v1.GenerateResponse0\x01\x12\x42\n\x07Rollout\x12\x19.attune.v1.RolloutRequest\x1a\x1a.attune.v1.RolloutResponse0\x01\x12W\n\x0ePrepareWeights\x12 .attune.v1.PrepareWeightsRequest\x1a!.attune.v1.PrepareWeightsResponse(\x01\x12R\n\rCommitWeights\x12\x1f.attune.v1.CommitWeightsRequest\x1a .attune.v1.CommitWeightsResponse\x12O\n\x0c\x41\x62ortWeights\x12\x1e.attune.v1.AbortWeightsRequest\x1a\x1f.attune.v1.AbortWeightsResponse\x12O\n\x0cListVersions\x12\x1e.attune.v1.ListVersionsRequest\x1a\x1f.attune.v1.ListVersionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n protos/v1/policy_generator.proto\x12\tattune.v1\x1a\x17protos/v1/content.proto\x1a\x16protos/v1/timing.proto\x1a\x1aprotos/v1/trajectory.proto\x1a\x18protos/v1/versions.proto\"\xf2\x01\n\x0fGenerateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x05model\x18\x02 \x01(\x0b\x32\x13.attune.v1.ModelRef\x12!\n\x06prompt\x18\x03 \x01(\x0b\x32\x11.attune.v1.Prompt\x12+\n\x08sampling\x18\x04 \x01(\x0b\x32\x19.attune.v1.SamplingParams\x12\t\n\x01n\x18\x05 \x01(\r\x12%\n\x08priority\x18\x06 \x01(\x0e\x32\x13.attune.v1.Priority\x12\x0e\n\x06tenant\x18\x07 \x01(\t\x12\x15\n\rstream_deltas\x18\x08 \x01(\x08\"\xc3\x01\n\x10GenerateResponse\x12-\n\x07started\x18\x01 \x01(\x0b\x32\x1a.attune.v1.GenerateStartedH\x00\x12\'\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x16.attune.v1.SampleDeltaH\x00\x12%\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x11.attune.v1.SampleH\x00\x12\'\n\x04\x64one\x18\x04 \x01(\x0b\x32\x17.attune.v1.GenerateDoneH\x00\x42\x07\n\x05\x65vent\"\x97\x01\n\x0fGenerateStarted\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0epolicy_version\x18\x02 \x01(\t\x12+\n\x08sampling\x18\x03 \x01(\x0b\x32\x19.attune.v1.SamplingParams\x12\x14\n\x0cmedia_sha256\x18\x04 \x03(\t\x12\x15\n\rprompt_tokens\x18\x05 \x01(\r\"\xaf\x01\n\x0bSampleDelta\x12\r\n\x05index\x18\x01 \x01(\r\x12\x15\n\ttoken_ids\x18\x02 \x03(\rB\x02\x10\x01\x12\x14\n\x08logprobs\x18\x03 \x03(\x02\x42\x02\x10\x01\x12\x0c\n\x04text\x18\x04 \x01(\t\x12,\n\x0ctop_logprobs\x18\x05 \x03(\x0b\x32\x16.attune.v1.TopLogprobs\x12\x13\n\x0btoken_texts\x18\x06 \x03(\t\x12\x13\n\x0btoken_bytes\x18\x07 \x03(\x0c\"1\n\x0cGenerateDone\x12!\n\x06timing\x18\x01 \x01(\x0b\x32\x11.attune.v1.Timing\"\xae\x02\n\x0eRolloutRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x05model\x18\x02 \x01(\x0b\x32\x13.attune.v1.ModelRef\x12)\n\x07prompts\x18\x03 \x03(\x0b\x32\x18.attune.v1.RolloutPrompt\x12\x1a\n\x12samples_per_prompt\x18\x04 \x01(\r\x12+\n\x08sampling\x18\x05 \x01(\x0b\x32\x19.attune.v1.SamplingParams\x12\x15\n\rdeterministic\x18\x06 \x01(\x08\x12\x1c\n\x14\x61llow_version_switch\x18\x07 \x01(\x08\x12%\n\x08priority\x18\x08 \x01(\x0e\x32\x13.attune.v1.Priority\x12\x14\n\x0creturn_parts\x18\t \x01(\x08\"\x83\x01\n\rRolloutPrompt\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12!\n\x06prompt\x18\x02 \x01(\x0b\x32\x11.attune.v1.Prompt\x12\x30\n\x08sampling\x18\x03 \x01(\x0b\x32\x19.attune.v1.SamplingParamsH\x00\x88\x01\x01\x42\x0b\n\t_sampling\"e\n\x0fRolloutResponse\x12!\n\x05group\x18\x01 \x01(\x0b\x32\x10.attune.v1.GroupH\x00\x12&\n\x04\x64one\x18\x02 \x01(\x0b\x32\x16.attune.v1.RolloutDoneH\x00\x42\x07\n\x05\x65vent\"H\n\x0bRolloutDone\x12\x16\n\x0epolicy_version\x18\x01 \x01(\t\x12!\n\x06timing\x18\x02 \x01(\x0b\x32\x11.attune.v1.Timing\"y\n\x15PrepareWeightsRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.attune.v1.PrepareWeightsHeaderH\x00\x12%\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x14.attune.v1.FileChunkH\x00\x42\x06\n\x04part\"\x86\x01\n\x14PrepareWeightsHeader\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12%\n\x08manifest\x18\x04 \x01(\x0b\x32\x13.attune.v1.Manifest\x12\x15\n\rshared_folder\x18\x05 \x01(\t\"7\n\tFileChunk\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"9\n\x16PrepareWeightsResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06load_s\x18\x02 \x01(\x01\"Y\n\x14\x43ommitWeightsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0f\n\x07version\x18\x04 \x01(\t\"N\n\x15\x43ommitWeightsResponse\x12$\n\x05\x61lias\x18\x01 \x01(\x0b\x32\x15.attune.v1.AliasState\x12\x0f\n\x07stall_s\x18\x02 \x01(\x01\"X\n\x13\x41\x62ortWeightsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x0f\n\x07version\x18\x04 \x01(\t\"\x16\n\x14\x41\x62ortWeightsResponse\"\x15\n\x13ListVersionsRequest\"l\n\x14ListVersionsResponse\x12,\n\x08versions\x18\x01 \x03(\x0b\x32\x1a.attune.v1.ResidentVersion\x12&\n\x07\x61liases\x18\x02 \x03(\x0b\x32\x15.attune.v1.AliasState*R\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x12\n\x0ePRIORITY_BATCH\x10\x02\x32\xeb\x03\n\x0fPolicyGenerator\x12\x45\n\x08Generate\x12\x1a.attune.v1.GenerateRequest\x1a\x1b.attune.v1.GenerateResponse0\x01\x12\x42\n\x07Rollout\x12\x19.attune.v1.RolloutRequest\x1a\x1a.attune.v1.RolloutResponse0\x01\x12W\n\x0ePrepareWeights\x12 .attune.v1.PrepareWeightsRequest\x1a!.attune.v1.PrepareWeightsResponse(\x01\x12R\n\rCommitWeights\x12\x1f.attune.v1.CommitWeightsRequest\x1a .attune.v1.CommitWeightsResponse\x12O\n\x0c\x41\x62ortWeights\x12\x1e.attune.v1.AbortWeightsRequest\x1a\x1f.attune.v1.AbortWeightsResponse\x12O\n\x0cListVersions\x12\x1e.attune.v1.ListVersionsRequest\x1a\x1f.attune.v1.ListVersionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,8 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SAMPLEDELTA'].fields_by_name['token_ids']._serialized_options = b'\020\001'
   _globals['_SAMPLEDELTA'].fields_by_name['logprobs']._loaded_options = None
   _globals['_SAMPLEDELTA'].fields_by_name['logprobs']._serialized_options = b'\020\001'
-  _globals['_PRIORITY']._serialized_start=2365
-  _globals['_PRIORITY']._serialized_end=2447
+  _globals['_PRIORITY']._serialized_start=2386
+  _globals['_PRIORITY']._serialized_end=2468
   _globals['_GENERATEREQUEST']._serialized_start=151
   _globals['_GENERATEREQUEST']._serialized_end=393
   _globals['_GENERATERESPONSE']._serialized_start=396
@@ -48,37 +48,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATESTARTED']._serialized_start=594
   _globals['_GENERATESTARTED']._serialized_end=745
   _globals['_SAMPLEDELTA']._serialized_start=748
-  _globals['_SAMPLEDELTA']._serialized_end=902
-  _globals['_GENERATEDONE']._serialized_start=904
-  _globals['_GENERATEDONE']._serialized_end=953
-  _globals['_ROLLOUTREQUEST']._serialized_start=956
-  _globals['_ROLLOUTREQUEST']._serialized_end=1258
-  _globals['_ROLLOUTPROMPT']._serialized_start=1261
-  _globals['_ROLLOUTPROMPT']._serialized_end=1392
-  _globals['_ROLLOUTRESPONSE']._serialized_start=1394
-  _globals['_ROLLOUTRESPONSE']._serialized_end=1495
-  _globals['_ROLLOUTDONE']._serialized_start=1497
-  _globals['_ROLLOUTDONE']._serialized_end=1569
-  _globals['_PREPAREWEIGHTSREQUEST']._serialized_start=1571
-  _globals['_PREPAREWEIGHTSREQUEST']._serialized_end=1692
-  _globals['_PREPAREWEIGHTSHEADER']._serialized_start=1695
-  _globals['_PREPAREWEIGHTSHEADER']._serialized_end=1829
-  _globals['_FILECHUNK']._serialized_start=1831
-  _globals['_FILECHUNK']._serialized_end=1886
-  _globals['_PREPAREWEIGHTSRESPONSE']._serialized_start=1888
-  _globals['_PREPAREWEIGHTSRESPONSE']._serialized_end=1945
-  _globals['_COMMITWEIGHTSREQUEST']._serialized_start=1947
-  _globals['_COMMITWEIGHTSREQUEST']._serialized_end=2036
-  _globals['_COMMITWEIGHTSRESPONSE']._serialized_start=2038
-  _globals['_COMMITWEIGHTSRESPONSE']._serialized_end=2116
-  _globals['_ABORTWEIGHTSREQUEST']._serialized_start=2118
-  _globals['_ABORTWEIGHTSREQUEST']._serialized_end=2206
-  _globals['_ABORTWEIGHTSRESPONSE']._serialized_start=2208
-  _globals['_ABORTWEIGHTSRESPONSE']._serialized_end=2230
-  _globals['_LISTVERSIONSREQUEST']._serialized_start=2232
-  _globals['_LISTVERSIONSREQUEST']._serialized_end=2253
-  _globals['_LISTVERSIONSRESPONSE']._serialized_start=2255
-  _globals['_LISTVERSIONSRESPONSE']._serialized_end=2363
-  _globals['_POLICYGENERATOR']._serialized_start=2450
-  _globals['_POLICYGENERATOR']._serialized_end=2941
+  _globals['_SAMPLEDELTA']._serialized_end=923
+  _globals['_GENERATEDONE']._serialized_start=925
+  _globals['_GENERATEDONE']._serialized_end=974
+  _globals['_ROLLOUTREQUEST']._serialized_start=977
+  _globals['_ROLLOUTREQUEST']._serialized_end=1279
+  _globals['_ROLLOUTPROMPT']._serialized_start=1282
+  _globals['_ROLLOUTPROMPT']._serialized_end=1413
+  _globals['_ROLLOUTRESPONSE']._serialized_start=1415
+  _globals['_ROLLOUTRESPONSE']._serialized_end=1516
+  _globals['_ROLLOUTDONE']._serialized_start=1518
+  _globals['_ROLLOUTDONE']._serialized_end=1590
+  _globals['_PREPAREWEIGHTSREQUEST']._serialized_start=1592
+  _globals['_PREPAREWEIGHTSREQUEST']._serialized_end=1713
+  _globals['_PREPAREWEIGHTSHEADER']._serialized_start=1716
+  _globals['_PREPAREWEIGHTSHEADER']._serialized_end=1850
+  _globals['_FILECHUNK']._serialized_start=1852
+  _globals['_FILECHUNK']._serialized_end=1907
+  _globals['_PREPAREWEIGHTSRESPONSE']._serialized_start=1909
+  _globals['_PREPAREWEIGHTSRESPONSE']._serialized_end=1966
+  _globals['_COMMITWEIGHTSREQUEST']._serialized_start=1968
+  _globals['_COMMITWEIGHTSREQUEST']._serialized_end=2057
+  _globals['_COMMITWEIGHTSRESPONSE']._serialized_start=2059
+  _globals['_COMMITWEIGHTSRESPONSE']._serialized_end=2137
+  _globals['_ABORTWEIGHTSREQUEST']._serialized_start=2139
+  _globals['_ABORTWEIGHTSREQUEST']._serialized_end=2227
+  _globals['_ABORTWEIGHTSRESPONSE']._serialized_start=2229
+  _globals['_ABORTWEIGHTSRESPONSE']._serialized_end=2251
+  _globals['_LISTVERSIONSREQUEST']._serialized_start=2253
+  _globals['_LISTVERSIONSREQUEST']._serialized_end=2274
+  _globals['_LISTVERSIONSRESPONSE']._serialized_start=2276
+  _globals['_LISTVERSIONSRESPONSE']._serialized_end=2384
+  _globals['_POLICYGENERATOR']._serialized_start=2471
+  _globals['_POLICYGENERATOR']._serialized_end=2962
 # @@protoc_insertion_point(module_scope)

@@ -170,6 +170,7 @@ class SampleDelta(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     TOP_LOGPROBS_FIELD_NUMBER: _builtins.int
     TOKEN_TEXTS_FIELD_NUMBER: _builtins.int
+    TOKEN_BYTES_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     text: _builtins.str
     """whole characters only; bytes of a split one are held back"""
@@ -183,6 +184,10 @@ class SampleDelta(_message.Message):
     def token_texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """parallel to token_ids"""
 
+    @_builtins.property
+    def token_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Parallel to token_ids: UTF-8 that may be part of a character; empty for special and image tokens."""
+
     def __init__(
         self,
         *,
@@ -192,10 +197,11 @@ class SampleDelta(_message.Message):
         text: _builtins.str = ...,
         top_logprobs: _abc.Iterable[_trajectory_pb2.TopLogprobs] | None = ...,
         token_texts: _abc.Iterable[_builtins.str] | None = ...,
+        token_bytes: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "logprobs", b"logprobs", "text", b"text", "token_ids", b"token_ids", "token_texts", b"token_texts", "top_logprobs", b"top_logprobs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "logprobs", b"logprobs", "text", b"text", "token_bytes", b"token_bytes", "token_ids", b"token_ids", "token_texts", b"token_texts", "top_logprobs", b"top_logprobs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
