@@ -7,16 +7,24 @@ trunk.onnx   token_ids, feature_index int64 [B,L], lengths int64 [B], features f
 Legend: B batch, L length, D width, K heads, N tiles, S tile side, P patches, F features.
 """
 
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.export import Dim
 
 from models.preprocessing.prompt import Preprocessor
 from models.reward import RewardModel, write_description
 from models.reward_config import TRUNK_GRAPH, VISION_GRAPH, Calibration
 
-_OPSET = 20
+# Opset 23 has RMSNormalization and grouped-query Attention as operators: 96 ms for 32×128 tokens on
+# one core, 134 ms as decomposed for opset 18. The older exporter knows no rms_norm at all.
+_OPSET = 23
 
 
 def export_reward(
@@ -56,8 +64,101 @@ class _TrunkGraph(nn.Module):
         self, token_ids_BL: Tensor, lengths_B: Tensor, feature_index_BL: Tensor, features_FD: Tensor
     ) -> tuple[Tensor, Tensor]:
         text_BLD = self.model.trunk.language_model.embed_tokens(token_ids_BL)
-        rows_FD = torch.cat([torch.zeros_like(features_FD[:1]), features_FD])
-        hidden_BLD = torch.where(
-            (feature_index_BL > 0)[..., None], rows_FD[feature_index_BL], text_BLD
+        rows_FD = torch.cat([torch.zeros_like(text_BLD[0, :1]), features_FD])
+        is_media_BL1 = (feature_index_BL > 0)[..., None]
+        hidden_BLD = torch.where(is_media_BL1, rows_FD[feature_index_BL], text_BLD)
+        attention = _GraphAttention(lengths_B, self.model.config.attention == "causal")
+        return self.model.score_embedded(hidden_BLD, lengths_B, attention)
+
+
+class _GraphAttention:
+    """`DenseAttention` in the form that becomes one Attention operator: no repeated heads, and a
+    mask of full size, since ONNX Runtime does not broadcast its query axis."""
+
+    def __init__(self, lengths_B: Tensor, causal: bool) -> None:
+        self._lengths_B = lengths_B
+        self._causal = causal
+
+    def __call__(
+        self, layer: int, query_BHLK: Tensor, key_BJLK: Tensor, value_BJLK: Tensor
+    ) -> Tensor:
+        return F.scaled_dot_product_attention(
+            query_BHLK,
+            key_BJLK,
+            value_BJLK,
+            attn_mask=None if self._causal else self._mask_B1LL(query_BHLK.shape[2]),
+            is_causal=self._causal,
+            enable_gqa=True,
         )
-        return self.model.score_embedded(hidden_BLD, lengths_B)
+
+    def _mask_B1LL(self, length: int) -> Tensor:
+        positions_L = torch.arange(length, device=self._lengths_B.device)
+        is_token_BL = positions_L < self._lengths_B[:, None]
+        return is_token_BL[:, None, None, :].expand(-1, 1, length, -1)
+
+
+def _export_vision(path: Path, model: RewardModel) -> None:
+    side = model.trunk.config.vision.tile_size
+    _export(
+        path,
+        _VisionGraph(model),
+        {"tiles": torch.zeros(3, 3, side, side)},
+        {"tiles": {0: Dim("N")}},
+        ("features",),
+    )
+
+
+def _export_trunk(path: Path, model: RewardModel) -> None:
+    decoder = model.trunk.config.decoder
+    batch, length = Dim("B"), Dim("L", max=decoder.max_length)
+    # Sizes of 0 or 1 would be taken for constants, equal sizes for one dimension.
+    inputs = {
+        "token_ids": torch.zeros(3, 10, dtype=torch.int64),
+        "lengths": torch.tensor([10, 7, 4]),
+        "feature_index": torch.zeros(3, 10, dtype=torch.int64),
+        "features": torch.zeros(6, decoder.width),
+    }
+    shapes = {
+        "token_ids": {0: batch, 1: length},
+        "lengths": {0: batch},
+        "feature_index": {0: batch, 1: length},
+        "features": {0: Dim("F")},
+    }
+    _export(path, _TrunkGraph(model), inputs, shapes, ("rewards", "acceptability"))
+
+
+def _export(
+    path: Path,
+    graph: nn.Module,
+    inputs: dict[str, Tensor],
+    shapes: dict[str, dict[int, Dim]],
+    outputs: Sequence[str],
+) -> None:
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            graph.eval(),
+            tuple(inputs.values()),
+            dynamo=True,
+            opset_version=_OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=tuple(shapes.values()),
+            verbose=False,
+        )
+    assert program is not None
+    program.save(path, external_data=False)
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Holds back what torch 2.13's exporter says of itself: nothing that concerns these graphs."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+            warnings.filterwarnings("ignore", r"# The axis name: \w+ will not be used", UserWarning)
+            yield
+    finally:
+        logger.setLevel(level)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models.attention import DenseAttention
+from models.attention import Attention, DenseAttention
 from models.checkpoint import CONFIG, TOKENIZER, WEIGHTS, CheckpointError, load_tensors, read_config
 from models.omni import OmniModel
 from models.preprocessing.prompt import Preprocessor
@@ -45,12 +45,14 @@ class RewardModel(nn.Module):
         `features_FD` are flattened patches in order of appearance, as `OmniModel.embed` takes them.
         """
         hidden_BLD = self.trunk.embed(token_ids_BL, features_FD)
-        return self.score_embedded(hidden_BLD, lengths_B)
+        attention = DenseAttention(lengths_B, causal=self.config.attention == "causal")
+        return self.score_embedded(hidden_BLD, lengths_B, attention)
 
-    def score_embedded(self, hidden_BLD: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
+    def score_embedded(
+        self, hidden_BLD: Tensor, lengths_B: Tensor, attention: Attention
+    ) -> tuple[Tensor, Tensor]:
         """The same from embeddings in which media have been fused."""
         positions_BL = torch.arange(hidden_BLD.shape[1], device=hidden_BLD.device)[None]
-        attention = DenseAttention(lengths_B, causal=self.config.attention == "causal")
         pooled_BD = self._pool(self.trunk.decode(hidden_BLD, positions_BL, attention), lengths_B)
         return self.reward_heads(pooled_BD), self.acceptability_head(pooled_BD).squeeze(-1)
 
@@ -78,7 +80,7 @@ def save_reward(
     preprocessor: Preprocessor,
     calibration: Calibration = Calibration(),
 ) -> None:
-    """Writes model.safetensors, config.json and tokenizer.json; each appears whole or not at all."""
+    """Writes model.safetensors, config.json and tokenizer.json, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: t.detach().contiguous() for name, t in model.state_dict().items()}
     partial = folder / f"{WEIGHTS}.partial"
