@@ -13,6 +13,7 @@ from models.preprocessing.conversation import (
 )
 from protos.v1 import content_pb2, media_pb2, versions_pb2
 from services.common.errors import InvalidArgument, Unimplemented
+from services.common.media_types import sniff_mime_type
 from services.common.version_store import Manifest, ManifestFile
 
 _ROLES = {
@@ -66,7 +67,7 @@ def part_to_proto(part: Part) -> content_pb2.Part:
 
 def image_to_proto(data: bytes) -> media_pb2.Media:
     """An encoded picture as a media item."""
-    mime_type = "image/png" if data.startswith(b"\x89PNG") else ""
+    mime_type = sniff_mime_type(data) or ""
     return media_pb2.Media(modality=media_pb2.MODALITY_IMAGE, mime_type=mime_type, data=data)
 
 
@@ -83,14 +84,20 @@ def _part_from_proto(part: content_pb2.Part, resolve: MediaResolver) -> Part:
 
 def _media_from_proto(media: media_pb2.Media, resolve: MediaResolver) -> Picture:
     if media.modality != media_pb2.MODALITY_IMAGE:
-        name = media_pb2.Modality.Name(media.modality).removeprefix("MODALITY_").lower()
         raise Unimplemented(
-            f"media of modality {name!r} are not understood by this version; image is"
+            f"media of modality {_modality_name(media.modality)} are not understood by this "
+            "version; image is"
         )
     source = media.WhichOneof("source")
     if source is None:
         raise InvalidArgument("media has neither data nor sha256")
     return Picture(media.data if source == "data" else resolve(media.sha256))
+
+
+def _modality_name(modality: media_pb2.Modality) -> str:
+    known = modality in media_pb2.Modality.values()  # an open enum: a newer client may send more
+    name = media_pb2.Modality.Name(modality) if known else str(modality)
+    return name.removeprefix("MODALITY_").lower()
 
 
 def manifest_to_proto(manifest: Manifest) -> versions_pb2.Manifest:
@@ -117,6 +124,6 @@ def manifest_from_proto(manifest: versions_pb2.Manifest) -> Manifest:
 
 def _manifest_files(files: Iterable[versions_pb2.ManifestFile]) -> Iterable[ManifestFile]:
     for file in files:
-        if "/" in file.name or file.name in ("", ".", ".."):
+        if file.name in ("", ".", "..") or "/" in file.name or not file.name.isprintable():
             raise InvalidArgument(f"file name {file.name!r} of a manifest must be a plain name")
         yield ManifestFile(name=file.name, size_bytes=file.size_bytes, sha256=file.sha256)

@@ -1,7 +1,7 @@
 """Typed configuration of a service: defaults < TOML file < environment < command line.
 
 The TOML file holds one table per service (`[policy]`, `[reward]` …); it is named by `--config` or
-ATTUNE_CONFIG. Environment variables are `ATTUNE_<SERVICE>_<FIELD>`.
+ATTUNE_CONFIG. Environment variables are `ATTUNE_<SERVICE>_<FIELD>`; ATTUNE_HOME is the home of all.
 """
 
 import argparse
@@ -10,10 +10,15 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 
 class ServiceConfig(BaseSettings):
@@ -55,25 +60,34 @@ C = TypeVar("C", bound=ServiceConfig)
 
 def load_config(cls: type[C], table: str, argv: Sequence[str] | None = None) -> C:
     """Reads a service's configuration; on an error prints what is wrong and exits with 2."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config", type=Path, default=os.environ.get("ATTUNE_CONFIG"))
     known, rest = parser.parse_known_args(sys.argv[1:] if argv is None else list(argv))
     try:
         values = _toml_table(known.config, table) if known.config else {}
+        if "ATTUNE_HOME" in os.environ:
+            values["home"] = os.environ["ATTUNE_HOME"]
         return cls(_cli_parse_args=rest, _cli_prog_name=f"python -m services.{table}", **values)
-    except (ValidationError, OSError, tomllib.TOMLDecodeError) as error:
-        raise SystemExit(_explain(error, table)) from error
+    except ValidationError as error:
+        _refuse(table, "\n".join(_explain(cls, dict(e)) for e in error.errors()))
+    except (SettingsError, OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        _refuse(table, f"  {error}")
 
 
 def _toml_table(path: Path, table: str) -> dict[str, Any]:
-    values: dict[str, Any] = tomllib.loads(path.read_text()).get(table, {})
+    values = tomllib.loads(path.read_text()).get(table, {})
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: {table!r} must be a table [{table}], it is {values!r}")
     return values
 
 
-def _explain(error: Exception, table: str) -> str:
-    if not isinstance(error, ValidationError):
-        return f"configuration of {table}: {error}"
-    lines = [
-        f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()
-    ]
-    return f"configuration of {table} is not valid:\n" + "\n".join(lines)
+def _explain(cls: type[ServiceConfig], error: dict[str, Any]) -> str:
+    field = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"  {field}: there is no such field; the fields are {', '.join(cls.model_fields)}"
+    return f"  {field}: {error['msg']} (got {error['input']!r})"
+
+
+def _refuse(table: str, reasons: str) -> NoReturn:
+    print(f"configuration of {table} is not valid:\n{reasons}", file=sys.stderr)
+    raise SystemExit(2)

@@ -57,8 +57,10 @@ class IdempotencyCache:
     def _evict(self) -> None:
         """Drops the oldest answers beyond the capacity; what still runs is never dropped."""
         excess = len(self._executions) - self._capacity
+        if excess <= 0:
+            return
         finished = [key for key, known in self._executions.items() if known.task.done()]
-        for key in finished[: max(0, excess)]:
+        for key in finished[:excess]:
             del self._executions[key]
 
     def _forget_failure(self, key: str, execution: _Execution) -> None:

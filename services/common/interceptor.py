@@ -1,6 +1,9 @@
 """The one place where exceptions become gRPC statuses, and where RPCs are counted and timed."""
 
+from __future__ import annotations  # grpc's handler type takes arguments only for the type checker
+
 import asyncio
+import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -12,6 +15,8 @@ from services.common.logs import get_logger
 from services.common.metrics import RpcMetrics
 
 _Context = grpc.aio.ServicerContext[Any, Any]
+# A status message travels percent-encoded (up to 3 bytes for one) in headers of at most 8 KiB.
+_MAX_DETAIL_BYTES = 2000
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
@@ -68,7 +73,11 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def _stream(self, inner: Any, method: str) -> Any:
         async def call(request: Any, context: _Context) -> AsyncIterator[Any]:
             async with _Watch(self._metrics, method, context):
-                async for response in inner(request, context):
+                responses = inner(request, context)
+                if inspect.isawaitable(responses):  # writes through the context (health Watch)
+                    await responses
+                    return
+                async for response in responses:
                     yield response
 
         return call
@@ -87,18 +96,27 @@ class _Watch:
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         self._metrics.in_flight.labels(self._method).dec()
         self._metrics.duration.labels(self._method).observe(time.monotonic() - self._start_s)
-        self._metrics.handled.labels(self._method, _code_name(error)).inc()
+        self._metrics.handled.labels(self._method, _code_name(error, self._context)).inc()
         # Cancellation and a client that left a stream are BaseExceptions and pass through.
         if isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
             translated = as_attune_error(error)
             if translated.code is grpc.StatusCode.INTERNAL:
                 get_logger(__name__).error("rpc failed", method=self._method, exc_info=error)
-            await self._context.abort(translated.code, str(translated) or type(translated).__name__)
+            await self._context.abort(translated.code, _details(translated))
 
 
-def _code_name(error: BaseException | None) -> str:
-    if error is None:
-        return "OK"
+def _details(error: AttuneError) -> str:
+    text = str(error) or type(error).__name__
+    encoded = text.encode()
+    if len(encoded) <= _MAX_DETAIL_BYTES:
+        return text
+    return encoded[:_MAX_DETAIL_BYTES].decode(errors="ignore") + " …"
+
+
+def _code_name(error: BaseException | None, context: _Context) -> str:
+    if error is None or isinstance(error, grpc.aio.AbortError):
+        code = context.code()  # unset, or as the handler set or aborted with it
+        return code.name if isinstance(code, grpc.StatusCode) else "OK"
     if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
         return "CANCELLED"
     if isinstance(error, Exception):

@@ -16,16 +16,18 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from services.common.errors import DataLoss, FailedPrecondition, NotFound
+from services.common.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound
 
 MANIFEST = "manifest.json"
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# Leaves room for a suffix in the 255 bytes that file systems give a name.
+_MAX_ALIAS_BYTES = 200
 
 
 class ManifestFile(BaseModel):
@@ -74,15 +76,17 @@ class VersionStore:
         target = self._versions(kind) / manifest.version
         if target.exists():
             return manifest
-        scratch = self._versions(kind) / f".{manifest.version}.{uuid.uuid4().hex}"
+        scratch = self._scratch(kind, manifest.version)
         scratch.mkdir(parents=True)
-        for file in manifest.files:
-            shutil.copyfile(folder / file.name, scratch / file.name)
-        (scratch / MANIFEST).write_text(manifest.model_dump_json(indent=1))
         try:
+            _copy_durably(folder, scratch, manifest)
             scratch.rename(target)
-        except OSError:  # another process was first with the same content
-            shutil.rmtree(scratch)
+            _sync(target.parent)
+        except OSError:
+            if not target.exists():  # else another process was first with the same content
+                raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
         return manifest
 
     def folder(self, kind: str, version: str) -> Path:
@@ -94,20 +98,29 @@ class VersionStore:
         return path
 
     def manifest(self, kind: str, version: str) -> Manifest:
-        """The manifest of a version. Raises NotFound."""
-        return Manifest.model_validate_json((self.folder(kind, version) / MANIFEST).read_text())
+        """The manifest of a version. Raises NotFound; DataLoss if it cannot be read."""
+        path = self.folder(kind, version) / MANIFEST
+        try:
+            return Manifest.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise DataLoss(f"{path} is not a manifest: {error.errors()[0]['msg']}") from error
 
     def versions(self, kind: str) -> list[str]:
         """All versions of a kind, oldest first."""
-        folders = [p for p in self._versions(kind).glob("[!.]*") if (p / MANIFEST).exists()]
-        return [p.name for p in sorted(folders, key=lambda p: p.stat().st_mtime_ns)]
+        dated: list[tuple[int, str]] = []
+        for path in self._versions(kind).glob("[!.]*"):
+            with suppress(FileNotFoundError):  # removed meanwhile
+                dated.append(((path / MANIFEST).stat().st_mtime_ns, path.name))
+        return [name for _, name in sorted(dated)]
 
     def remove(self, kind: str, version: str) -> None:
-        """Deletes a version that no alias names. Raises FailedPrecondition if one does."""
+        """Deletes a version. Raises NotFound; FailedPrecondition while an alias names it."""
         holders = [a.alias for a in self.aliases(kind) if a.version == version]
         if holders:
             raise FailedPrecondition(f"{version} is named by {', '.join(holders)}; move it first")
-        shutil.rmtree(self._versions(kind) / version, ignore_errors=True)
+        scratch = self._scratch(kind, version)
+        self.folder(kind, version).rename(scratch)  # so that no half of it is ever seen
+        shutil.rmtree(scratch)
 
     def aliases(self, kind: str) -> list[AliasRecord]:
         """All aliases of a kind that point somewhere, by name."""
@@ -162,19 +175,34 @@ class VersionStore:
             return moved
 
     def _versions(self, kind: str) -> Path:
-        return self.root / kind / "versions"
+        return self._kind(kind) / "versions"
 
     def _aliases(self, kind: str) -> Path:
-        return self.root / kind / "aliases"
+        return self._kind(kind) / "aliases"
+
+    def _kind(self, kind: str) -> Path:
+        if not _PLAIN_NAME.fullmatch(kind):
+            raise InvalidArgument(f"kind {kind!r} must be a plain name such as 'policy'")
+        return self.root / kind
 
     def _alias_path(self, kind: str, alias: str) -> Path:
-        return self._aliases(kind) / f"{quote(alias, safe='')}.json"
+        name = quote(alias, safe="")
+        if not 0 < len(name) <= _MAX_ALIAS_BYTES:
+            raise InvalidArgument(
+                f"alias {alias[:80]!r} takes {len(name)} bytes when quoted; use 1 to "
+                f"{_MAX_ALIAS_BYTES}"
+            )
+        return self._aliases(kind) / f"{name}.json"
+
+    def _scratch(self, kind: str, version: str) -> Path:
+        return self._versions(kind) / f".{version}.{uuid.uuid4().hex}"
 
     def _write(self, kind: str, record: AliasRecord) -> None:
         path = self._alias_path(kind, record.alias)
         scratch = path.with_suffix(f".{uuid.uuid4().hex}")
-        scratch.write_text(record.model_dump_json(indent=1))
+        _write_durably(scratch, record.model_dump_json(indent=1))
         scratch.replace(path)
+        _sync(path.parent)
 
     @contextmanager
     def _locked(self, kind: str, alias: str) -> Iterator[AliasRecord]:
@@ -182,6 +210,28 @@ class VersionStore:
         with open(self._alias_path(kind, alias).with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.alias(kind, alias)
+
+
+def _copy_durably(source: Path, target: Path, manifest: Manifest) -> None:
+    for file in manifest.files:
+        shutil.copyfile(source / file.name, target / file.name)
+        _sync(target / file.name)
+    _write_durably(target / MANIFEST, manifest.model_dump_json(indent=1))
+    _sync(target)
+
+
+def _write_durably(path: Path, text: str) -> None:
+    path.write_text(text)
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file's content, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def describe(kind: str, folder: Path, fingerprint: str, metadata: dict[str, str]) -> Manifest:
