@@ -22,7 +22,7 @@ PALETTE: dict[Color, tuple[int, int, int]] = {
 }
 
 _SUPERSAMPLING = 8
-_CROSS_ARM = 0.36  # half the width of a cross's arm, as a share of its half side
+_CROSS_ARM = 0.38  # half the width of a cross's arm, as a share of its half side
 
 
 def draw_scene(scene: Scene) -> NDArray[np.uint8]:
