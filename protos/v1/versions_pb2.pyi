@@ -169,6 +169,7 @@ class ModelLimits(_message.Message):
     MAX_INPUT_TILES_FIELD_NUMBER: _builtins.int
     INPUT_MODALITIES_FIELD_NUMBER: _builtins.int
     OUTPUT_MODALITIES_FIELD_NUMBER: _builtins.int
+    OUTPUT_IMAGE_SIDE_FIELD_NUMBER: _builtins.int
     context_tokens: _builtins.int
     """prompt and completion together"""
     text_vocabulary_size: _builtins.int
@@ -176,6 +177,8 @@ class ModelLimits(_message.Message):
     tokens_per_output_image: _builtins.int
     max_input_tiles: _builtins.int
     """fixed-size tiles a picture may be cut into"""
+    output_image_side: _builtins.int
+    """pixels; output pictures are square"""
     @_builtins.property
     def input_modalities(self) -> _containers.RepeatedScalarFieldContainer[_media_pb2.Modality.ValueType]: ...
     @_builtins.property
@@ -190,10 +193,11 @@ class ModelLimits(_message.Message):
         max_input_tiles: _builtins.int = ...,
         input_modalities: _abc.Iterable[_media_pb2.Modality.ValueType] | None = ...,
         output_modalities: _abc.Iterable[_media_pb2.Modality.ValueType] | None = ...,
+        output_image_side: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_tokens", b"context_tokens", "image_codebook_size", b"image_codebook_size", "input_modalities", b"input_modalities", "max_input_tiles", b"max_input_tiles", "output_modalities", b"output_modalities", "text_vocabulary_size", b"text_vocabulary_size", "tokens_per_output_image", b"tokens_per_output_image"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_tokens", b"context_tokens", "image_codebook_size", b"image_codebook_size", "input_modalities", b"input_modalities", "max_input_tiles", b"max_input_tiles", "output_image_side", b"output_image_side", "output_modalities", b"output_modalities", "text_vocabulary_size", b"text_vocabulary_size", "tokens_per_output_image", b"tokens_per_output_image"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
