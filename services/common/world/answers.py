@@ -5,7 +5,6 @@ valid raise, for a failure is never a number.
 """
 
 from dataclasses import dataclass, field
-from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,9 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from models.preprocessing.conversation import Picture, Text, TokenIds, Turn
+from models.preprocessing.images import MediaError, decode_picture
 from services.common.world.language import Phrase
 from services.common.world.scenes import PICTURE_PX, Box, Relation
-
-_MAX_PICTURE_PIXELS = 1 << 22
 
 
 class WorldError(ValueError):
@@ -68,8 +66,11 @@ class SceneReference(BaseModel):
         colors = {thing.phrase.color for thing in self.things}
         if not self.things or len(colors) != len(self.things):
             raise ValueError("things must be one or more, of distinct colors")
-        if any(not 0 <= i < len(self.things) for a, _, b in self.relations for i in (a, b)):
-            raise ValueError("relations name things by index, from 0")
+        if len({thing.phrase.size is None for thing in self.things}) > 1:
+            raise ValueError("sizes must be told of all things or of none")
+        indices = range(len(self.things))
+        if any(i == j or i not in indices or j not in indices for i, _, j in self.relations):
+            raise ValueError(f"relations must join two different things of {list(indices)}")
         return self
 
 
@@ -86,34 +87,16 @@ def text_of(answer: Turn) -> str | None:
 
 
 def pixels_of(answer: Turn) -> NDArray[np.uint8] | None:
-    """The pixels [32, 32, 3] of an answer that is one picture, words aside, else None."""
+    """The pixels [32, 32, 3], resized to them, of an answer's one picture, else None."""
     _refuse_tokens(answer)
     pictures = [part for part in answer.parts if isinstance(part, Picture)]
-    return decode_picture(pictures[0].data) if len(pictures) == 1 else None
-
-
-def decode_picture(data: bytes) -> NDArray[np.uint8]:
-    """An encoded picture as pixels [32, 32, 3], resized when it has another size."""
+    if len(pictures) != 1:
+        return None
     try:
-        with Image.open(BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
-            if image.width * image.height > _MAX_PICTURE_PIXELS:
-                raise InvalidAnswer(
-                    f"the picture is {image.width}×{image.height}; "
-                    f"at most {_MAX_PICTURE_PIXELS} pixels are decoded"
-                )
-            rgb = image.convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InvalidAnswer(f"the picture cannot be decoded: {error}") from error
-    if rgb.size != (PICTURE_PX, PICTURE_PX):
-        rgb = rgb.resize((PICTURE_PX, PICTURE_PX), Image.Resampling.BOX)
-    return np.asarray(rgb)
-
-
-def encode_picture(pixels: NDArray[np.uint8]) -> bytes:
-    """Pixels [32, 32, 3] as PNG."""
-    buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+        picture = decode_picture(pictures[0].data)
+    except MediaError as error:
+        raise InvalidAnswer(f"the answer's picture cannot be decoded: {error}") from error
+    return np.asarray(picture.resize((PICTURE_PX, PICTURE_PX), Image.Resampling.BOX))
 
 
 def _refuse_tokens(answer: Turn) -> None:

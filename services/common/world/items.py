@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.preprocessing.conversation import Conversation, Part, Picture, Role, Text, Turn
-from services.common.world.answers import encode_picture
+from models.preprocessing.images import encode_png
 from services.common.world.families import align, caption, draw, vqa
 from services.common.world.families.exercise import Exercise, Family
 from services.common.world.sampling import DEFAULT_LEVEL, SceneSource, Split
@@ -86,7 +86,7 @@ def make_item(
 def _turn(role: Role, pixels: NDArray[np.uint8] | None, text: str | None) -> Turn:
     parts: list[Part] = []
     if pixels is not None:
-        parts.append(Picture(encode_picture(pixels)))
+        parts.append(Picture(encode_png(pixels)))
     if text is not None:
         parts.append(Text(text))
     return Turn(role, tuple(parts))
