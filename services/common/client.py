@@ -1,7 +1,6 @@
 """Channels to Attune's services: a deadline on every call, retries where they are safe, keepalive.
 
-Deadlines and retries are gRPC's own service configuration, so that every stub gets them. A shorter
-`timeout=` given with a call wins.
+Retries are gRPC's own, so that every stub gets them. A `timeout=` given with a call wins.
 """
 
 import json
@@ -10,30 +9,27 @@ from contextlib import asynccontextmanager, contextmanager
 
 import grpc
 
+from services.common.deadlines import DeadlinedAioChannel, DeadlinedChannel
+
 DEFAULT_TIMEOUT_S = 600
 WATCH_TIMEOUT_S = 24 * 3600
 _MESSAGE_BYTES = 64 << 20
 
-_RETRY_UNAVAILABLE = {
-    "maxAttempts": 5,
-    "initialBackoff": "0.1s",
-    "maxBackoff": "2s",
-    "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"],
-}
+_TIMEOUT_S = {"/attune.v1.TrainingOrchestrator/WatchRun": WATCH_TIMEOUT_S}
 # Every mutation carries an idempotency key, so a retry after UNAVAILABLE is safe on all methods.
 _SERVICE_CONFIG = json.dumps(
     {
         "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": [
             {
-                "name": [{"service": "attune.v1.TrainingOrchestrator", "method": "WatchRun"}],
-                "timeout": f"{WATCH_TIMEOUT_S}s",
-            },
-            {
                 "name": [{}],
-                "timeout": f"{DEFAULT_TIMEOUT_S}s",
-                "retryPolicy": _RETRY_UNAVAILABLE,
+                "retryPolicy": {
+                    "maxAttempts": 5,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "2s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
             },
         ],
     }
@@ -55,23 +51,21 @@ _OPTIONS: list[tuple[str, int | str]] = [
 @asynccontextmanager
 async def aio_channel(address: str) -> AsyncIterator[grpc.aio.Channel]:
     """A channel for asyncio code, closed at the end of the context."""
-    channel = open_aio_channel(address)
-    try:
+    async with open_aio_channel(address) as channel:
         yield channel
-    finally:
-        await channel.close()
 
 
 def open_aio_channel(address: str) -> grpc.aio.Channel:
     """A channel for asyncio code that the caller closes."""
-    return grpc.aio.insecure_channel(address, options=_OPTIONS)
+    return DeadlinedAioChannel(grpc.aio.insecure_channel(address, options=_OPTIONS), _timeout_s)
 
 
 @contextmanager
 def sync_channel(address: str) -> Iterator[grpc.Channel]:
     """A channel for blocking code (training loops, the command line)."""
-    channel = grpc.insecure_channel(address, options=_OPTIONS)
-    try:
+    with DeadlinedChannel(grpc.insecure_channel(address, options=_OPTIONS), _timeout_s) as channel:
         yield channel
-    finally:
-        channel.close()
+
+
+def _timeout_s(method: str) -> float:
+    return _TIMEOUT_S.get(method, DEFAULT_TIMEOUT_S)

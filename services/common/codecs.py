@@ -94,7 +94,7 @@ def _media_from_proto(media: media_pb2.Media, resolve: MediaResolver) -> Picture
     return Picture(media.data if source == "data" else resolve(media.sha256))
 
 
-def _modality_name(modality: media_pb2.Modality) -> str:
+def _modality_name(modality: media_pb2.Modality.ValueType) -> str:
     known = modality in media_pb2.Modality.values()  # an open enum: a newer client may send more
     name = media_pb2.Modality.Name(modality) if known else str(modality)
     return name.removeprefix("MODALITY_").lower()

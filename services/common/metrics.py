@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from socketserver import ThreadingMixIn
+from threading import Thread
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import (
     CollectorRegistry,
@@ -10,8 +13,10 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
-    start_http_server,
+    make_wsgi_app,
 )
+
+from services.common.errors import Unavailable
 
 # From a millisecond, since small models answer in a few, to the longest rollouts.
 LATENCY_BUCKETS_S = (
@@ -54,10 +59,25 @@ def new_registry() -> CollectorRegistry:
 @contextmanager
 def metrics_endpoint(registry: CollectorRegistry, host: str, port: int) -> Iterator[int]:
     """Serves /metrics until the context ends; yields the port (a free one if 0 was asked)."""
-    server, thread = start_http_server(port, host, registry)
+    try:
+        server = make_server(host, port, make_wsgi_app(registry), _Server, _SilentHandler)
+    except OSError as error:
+        raise Unavailable(f"cannot serve metrics on {host}:{port}: {error.strerror}") from error
+    # The library's start_http_server polls every half second, which each stop would wait for.
+    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
     try:
         yield server.server_port
     finally:
         server.shutdown()
         server.server_close()
         thread.join(timeout=5)
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _SilentHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """A scrape leaves no log line."""

@@ -10,17 +10,18 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from services.common.config import ServiceConfig
+from services.common.errors import AttuneError, Unavailable
+from services.common.health import Health
 from services.common.interceptor import ErrorInterceptor
 from services.common.logs import configure_logs, get_logger
 from services.common.metrics import RpcMetrics, metrics_endpoint, new_registry
 
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,12 @@ class RunningService:
 
     address: str
     metrics_port: int
-    health: health.aio.HealthServicer
+    health: Health
     registrations: tuple[Registration, ...]
 
     async def set_serving(self, serving: bool) -> None:
-        """Answers health checks of each registered service from now on."""
-        for registration in self.registrations:
-            await self.health.set(registration.full_name, _SERVING if serving else _NOT_SERVING)
+        """Answers health checks of each registered service, and of the whole, from now on."""
+        await self.health.set_serving(["", *(r.full_name for r in self.registrations)], serving)
 
 
 # Opens what a service needs (models, databases) and yields its servicers; closes it afterwards.
@@ -59,34 +59,36 @@ async def running_service(
     server = grpc.aio.server(
         interceptors=(ErrorInterceptor(RpcMetrics(registry)),), options=_server_options(config)
     )
-    checks = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    health = Health()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
     async with open_servicers(registry) as registrations:
         for registration in registrations:
             registration.add_to(server)
         if config.reflection:
             names = [r.full_name for r in registrations]
-            reflection.enable_server_reflection(
-                (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server
-            )
-        port = server.add_insecure_port(f"{config.host}:{config.port}")
+            reflection.enable_server_reflection((*names, _HEALTH, reflection.SERVICE_NAME), server)
+        port = _listen(server, f"{config.host}:{config.port}")
         with metrics_endpoint(registry, config.host, config.metrics_port) as metrics_port:
             await server.start()
             running = RunningService(
-                f"{config.host}:{port}", metrics_port, checks, tuple(registrations)
+                f"{config.host}:{port}", metrics_port, health, tuple(registrations)
             )
             await running.set_serving(True)
             try:
                 yield running
             finally:
-                await checks.enter_graceful_shutdown()
+                await health.drain()
                 await server.stop(config.drain_s)
 
 
 def run_service(name: str, config: ServiceConfig, open_servicers: OpenServicers) -> None:
-    """Serves until SIGTERM or SIGINT."""
+    """Serves until SIGTERM or SIGINT; exits with 1 where the service cannot start."""
     configure_logs(name, config.log_level, config.log_format)
-    asyncio.run(_serve_until_signalled(config, open_servicers))
+    try:
+        asyncio.run(_serve_until_signalled(config, open_servicers))
+    except AttuneError as error:
+        get_logger(__name__).error("stopped by an error", reason=str(error))
+        raise SystemExit(1) from None
 
 
 async def _serve_until_signalled(config: ServiceConfig, open_servicers: OpenServicers) -> None:
@@ -101,6 +103,13 @@ async def _serve_until_signalled(config: ServiceConfig, open_servicers: OpenServ
         await stop.wait()
         log.info("draining", seconds=config.drain_s)
     log.info("stopped")
+
+
+def _listen(server: grpc.aio.Server, address: str) -> int:
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise Unavailable(f"cannot listen on {address}; is the port taken?") from error
 
 
 def _server_options(config: ServiceConfig) -> list[tuple[str, int]]:
