@@ -1,4 +1,4 @@
-"""The detector on pictures of known content: as drawn, blurred, noisy, pale, and of other things."""
+"""The detector on pictures of known content: as drawn, blurred, noisy, pale, and foreign."""
 
 import numpy as np
 import pytest
