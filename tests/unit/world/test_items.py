@@ -1,6 +1,7 @@
 """Items are the same each time, say what they were made from, and their targets are right."""
 
 import json
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -98,3 +99,37 @@ def test_an_unknown_family_level_or_split_is_refused():
         make_item("draw", "train", 0, level=0)
     with pytest.raises(ValueError, match="split is 'test'"):
         make_item("draw", "test", 0)
+
+
+@pytest.mark.parametrize(
+    ("family", "prompt", "target", "pixels_crc"),
+    [
+        (
+            "caption",
+            "write a caption.",
+            "a red triangle left of a green triangle, a cyan square below the red triangle",
+            1345343832,
+        ),
+        ("vqa", "is there a purple triangle?", "yes", 1846223349),
+        (
+            "draw",
+            "paint a cyan square left of a green square, a blue triangle below the green square.",
+            None,
+            4002176878,
+        ),
+        (
+            "align",
+            "give the box of each thing: a yellow cross left of a green cross, "
+            "a cyan circle below the yellow cross.",
+            "yellow cross 1 4 12 15, green cross 18 1 31 14, cyan circle 1 21 12 32",
+            3709160606,
+        ),
+    ],
+)
+def test_items_do_not_change_between_versions_lest_checkpoints_and_figures_lose_their_meaning(
+    family, prompt, target, pixels_crc
+):
+    item = make_item(family, "heldout", 7, level=3)
+    pixels = item.target_pixels if item.prompt_pixels is None else item.prompt_pixels
+    assert (item.prompt_text, item.target_text) == (prompt, target)
+    assert crc32(pixels.tobytes()) == pixels_crc
