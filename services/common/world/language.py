@@ -24,7 +24,8 @@ from services.common.world.scenes import (
 
 MAX_ANSWER_CHARS = 400
 
-_PHRASE = rf"(?:(?:an?|the) )?(?:({'|'.join(SIZES)}) )?({'|'.join(COLORS)}) ({'|'.join(SHAPES)})"  #
+_NAME = rf"({'|'.join(COLORS)}) ({'|'.join(SHAPES)})"
+_PHRASE = rf"(?:(?:an?|the) )?(?:({'|'.join(SIZES)}) )?{_NAME}"
 _PHRASE_PATTERN = re.compile(_PHRASE)
 _STATEMENT_PATTERN = re.compile(
     rf"(?:there is )?{_PHRASE}(?: (?:is )?(?:to the )?({'|'.join(RELATIONS)}) {_PHRASE})?"
