@@ -1,0 +1,186 @@
+"""The engine's thread: schedule, run, postprocess, again. One step belongs to one lane.
+
+The service submits jobs and hears of them through their sinks; nothing else crosses the threads.
+Method: continuous batching (Orca, Yu et al. 2022), with lanes instead of mixed versions.
+"""
+
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol, TypeVar
+
+import torch
+
+from services.policy.engine.batch import Ended, StepResult
+from services.policy.engine.lane import Lane
+from services.policy.engine.limits import (
+    EngineLimits,
+    EngineStoppedError,
+    QueueFullError,
+    check_job,
+)
+from services.policy.engine.request import Event, FinishReason, Job, Sample
+from services.policy.engine.scheduler import Scheduler
+from services.policy.engine.sequence import Pending
+
+T = TypeVar("T")
+
+
+class EngineObserver(Protocol):
+    """Told of what happens, on the engine's thread; the service makes metrics of it."""
+
+    def on_step(self, is_prefill: bool, duration_s: float, result: StepResult) -> None:
+        """A forward pass is done."""
+
+    def on_first_token(self, job: Job) -> None:
+        """A job got its first token."""
+
+    def on_sample(self, job: Job, sample: Sample) -> None:
+        """A sample ended."""
+
+    def on_error(self, error: Exception) -> None:
+        """A step failed; the sequences concerned ended with FAILED."""
+
+
+class Engine:
+    """Runs from `start` to `stop`. All public methods may be called from any thread."""
+
+    def __init__(self, limits: EngineLimits, observer: EngineObserver) -> None:
+        self.limits = limits
+        self._observer = observer
+        self._scheduler = Scheduler(limits)
+        self._commands: deque[Callable[[], None]] = deque()
+        self._wake = threading.Condition()
+        self._num_arriving = 0  # samples submitted that the thread has not seen yet
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends after the current step; what is unfinished ends as cancelled."""
+        with self._wake:
+            self._is_stopping = True
+            self._wake.notify()
+        self._thread.join()
+
+    def submit(self, job: Job) -> None:
+        """Queues a job. Raises GroupError for one that cannot run, QueueFullError when full."""
+        check_job(job, self.limits)
+        with self._wake:
+            waiting, limit = self.num_waiting, self.limits.max_waiting_samples
+            if waiting and waiting + job.num_samples > limit:
+                raise QueueFullError(f"{waiting} samples wait; at most {limit} may; try later")
+            self._num_arriving += job.num_samples
+        self._command(lambda: self._accept(job))
+
+    def cancel(self, job: Job) -> None:
+        """Frees all rows of a job before the next step."""
+        self._command(lambda: self._end_jobs({job}, "cancelled"))
+
+    def call(self, action: Callable[[Scheduler], T]) -> Future[T]:
+        """Runs `action` between two steps."""
+        future: Future[T] = Future()
+        self._command(lambda: future.set_result(action(self._scheduler)))
+        return future
+
+    @property
+    def num_waiting(self) -> int:
+        """Samples that have not begun."""
+        return self._num_arriving + self._scheduler.num_waiting
+
+    @property
+    def num_running(self) -> int:
+        """Rows in batches: samples, and the twins of guided ones."""
+        return self._scheduler.num_running
+
+    @property
+    def num_cached_tokens(self) -> int:
+        """Places of the KV cache in use."""
+        return sum(lane.batch.num_cached_tokens for lane in self._scheduler.lanes)
+
+    @property
+    def cache_bytes(self) -> int:
+        """Memory that the KV cache holds."""
+        return sum(lane.batch.cache.num_bytes for lane in self._scheduler.lanes)
+
+    def _main(self) -> None:
+        with torch.inference_mode():
+            while not self._is_stopping:
+                self._run_commands()
+                self._end_jobs(self._scheduler.expired(), "deadline exceeded")
+                lane = self._scheduler.next_lane()
+                if lane is None:
+                    self._wait()
+                else:
+                    self._step(lane)
+            self._run_commands()
+            self._end_jobs(self._scheduler.jobs, "the engine stopped")
+
+    def _step(self, lane: Lane) -> None:
+        chosen = lane.schedule()
+        involved = [s for p in chosen for s in p.sequences] if chosen else lane.running()
+        started_s = time.monotonic()
+        try:
+            result = lane.run(chosen)
+        except Exception as error:  # the engine outlives whatever a model or a request does
+            self._observer.on_error(error)
+            result = lane.fail(involved, f"{type(error).__name__}: {error}")
+        self._observer.on_step(bool(chosen), time.monotonic() - started_s, result)
+        self._mark(chosen, started_s)
+        self._deliver(result)
+
+    def _mark(self, chosen: list[Pending], started_s: float) -> None:
+        """Notes when jobs began, and their first token."""
+        for pending in chosen:
+            job, clock = pending.job, pending.job.clock
+            job.num_computed_prompt_tokens += len(pending.group.prompt.token_ids)
+            if clock.admitted_s is None:
+                clock.admitted_s, clock.first_token_s = started_s, time.monotonic()
+                self._observer.on_first_token(job)
+
+    def _deliver(self, result: StepResult) -> None:
+        """Hands the events of a step to the jobs that they belong to, each once."""
+        events: defaultdict[Job, list[Event]] = defaultdict(list)
+        for sequence, token in result.tokens:
+            events[sequence.job].append(token)
+        for ended in result.ended:
+            job = ended.sequence.job
+            sample = ended.sequence.finished(ended.reason, ended.error)
+            events[job].append(sample)
+            job.num_unfinished -= 1
+            if not job.num_unfinished:
+                job.clock.finished_s = time.monotonic()
+                self._scheduler.jobs.discard(job)
+            self._observer.on_sample(job, sample)
+        for job, its_events in events.items():
+            job.sink(its_events)
+
+    def _accept(self, job: Job) -> None:
+        self._num_arriving -= job.num_samples
+        self._scheduler.add(job)
+
+    def _end_jobs(self, jobs: set[Job], reason: str) -> None:
+        if jobs:
+            gone = self._scheduler.take_out(jobs.__contains__)
+            ended = [Ended(sequence, FinishReason.CANCELLED, reason) for sequence in gone]
+            self._deliver(StepResult([], ended, 0, 0))
+
+    def _command(self, command: Callable[[], None]) -> None:
+        with self._wake:
+            if self._is_stopping:
+                raise EngineStoppedError("the engine has stopped")
+            self._commands.append(command)
+            self._wake.notify()
+
+    def _run_commands(self) -> None:
+        while self._commands:
+            self._commands.popleft()()
+
+    def _wait(self) -> None:
+        with self._wake:
+            if not self._commands and not self._is_stopping:
+                self._wake.wait()

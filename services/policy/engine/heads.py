@@ -1,0 +1,94 @@
+"""From hidden states to drawn ids: each row through the head of its kind, guided pairs combined.
+
+Classifier-free guidance as in Janus: logits = blank + scale × (conditional − blank), on codes only.
+Legend: R rows of the pass, S rows that are sampled, D width, V ids of one modality, G guided rows.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.grammar import Kind
+from services.policy.engine.random_streams import uniforms
+from services.policy.engine.request import TopLogprobs
+from services.policy.engine.row_table import Rows, RowTable
+from services.policy.engine.sampler import Draw, draw
+from services.policy.engine.served_model import ServedModel
+
+
+class Drawn:
+    """Parallel to the sampled rows; ids are in the one id space of text and codes.
+
+    A row whose next id is forced holds it, with log-probability 0.
+    """
+
+    def __init__(self, num_rows: int, forced_id: int) -> None:
+        self.ids_S = np.full(num_rows, forced_id, np.int64)
+        self.logprobs_S = np.zeros(num_rows, np.float32)
+        self.kept_mass_S = np.ones(num_rows, np.float32)
+        self.is_finite_S = np.ones(num_rows, np.bool_)
+        self.supports: dict[int, NDArray[np.int64]] = {}
+        self._before_truncation: list[tuple[Rows, Tensor, int]] = []
+
+    def put(self, chosen: Rows, drawn: Draw, offset: int) -> None:
+        """Takes over a draw of rows `chosen`, whose ids begin at `offset`."""
+        self.ids_S[chosen] = drawn.ids_R + offset
+        self.logprobs_S[chosen] = drawn.logprobs_R
+        self.kept_mass_S[chosen] = drawn.kept_mass_R
+        self.is_finite_S[chosen] = drawn.is_finite_R
+        for row, ids in drawn.supports.items():
+            self.supports[int(chosen[row])] = ids + offset
+        self._before_truncation.append((chosen, drawn.logprobs_RV, offset))
+
+    def top(self, row: int, count: int) -> TopLogprobs:
+        """The likeliest ids of a row before truncation; none where the id was forced."""
+        for chosen, logprobs_RV, offset in self._before_truncation:
+            at = int(np.searchsorted(chosen, row))
+            if at < len(chosen) and chosen[at] == row:
+                best = logprobs_RV[at].topk(min(count, logprobs_RV.shape[1]))
+                is_possible = best.values.isfinite()
+                ids = (best.indices[is_possible] + offset).tolist()
+                return TopLogprobs(tuple(ids), tuple(best.values[is_possible].tolist()))
+        return TopLogprobs((), ())
+
+
+def draw_rows(
+    served: ServedModel, rows: RowTable, rows_S: Rows, hidden_RD: Tensor, first_row: int
+) -> Drawn:
+    """Draws for `rows_S`; `hidden_RD` holds the states of the rows from `first_row` on."""
+    grammar = served.grammar
+    kinds_S = rows.kind_R[rows_S]
+    drawn = Drawn(len(rows_S), grammar.special.end_of_image)
+    for kind, offset in ((Kind.TEXT, 0), (Kind.CODE, grammar.vocab_size)):
+        chosen = np.flatnonzero(kinds_S == kind)
+        if not len(chosen):
+            continue
+        of_kind = rows_S[chosen]
+        head = _text_logits if kind is Kind.TEXT else _code_logits
+        logits_SV = head(served, rows, of_kind, hidden_RD, first_row)
+        numbers_S = uniforms(rows.key_R[of_kind], rows.step_R[of_kind])
+        drawn.put(chosen, draw(logits_SV, rows.knobs(of_kind), numbers_S), offset)
+    return drawn
+
+
+def _text_logits(
+    served: ServedModel, rows: RowTable, rows_S: Rows, hidden_RD: Tensor, first_row: int
+) -> Tensor:
+    hidden_SD = hidden_RD[torch.from_numpy(rows_S - first_row)]
+    allows_image_S = torch.from_numpy(rows.allows_image_R[rows_S].astype(np.int64))
+    return served.model.text_logits(hidden_SD).float() + served.text_bias_2V[allows_image_S]
+
+
+def _code_logits(
+    served: ServedModel, rows: RowTable, rows_S: Rows, hidden_RD: Tensor, first_row: int
+) -> Tensor:
+    hidden_SD = hidden_RD[torch.from_numpy(rows_S - first_row)]
+    logits_SV = served.model.image_logits(hidden_SD).float()
+    guided = np.flatnonzero(rows.has_twin_R[rows_S])
+    if len(guided):
+        twins = torch.from_numpy(rows.twin_R[rows_S[guided]] - first_row)
+        blank_GV = served.model.image_logits(hidden_RD[twins]).float()
+        scale_G1 = torch.from_numpy(rows.guidance_R[rows_S[guided]])[:, None]
+        logits_SV[guided] = blank_GV + scale_G1 * (logits_SV[guided] - blank_GV)
+    return logits_SV

@@ -1,0 +1,193 @@
+"""The rows of one batch as parallel arrays, so that a step costs no Python per row.
+
+Rows stay compact: [0, count) are alive. A guided sample has a second row, its twin, which sees no
+prompt and is fed the same codes; only first rows are sampled.
+Legend: R rows, S rows that are sampled in a step, T sampled tokens.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.grammar import Grammar, Kind
+from services.policy.engine.request import OutputMode
+from services.policy.engine.sampler import Knobs, resolve_knobs
+from services.policy.engine.sequence import Position, Sampled, Sequence
+
+Rows = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Endings:
+    """Parallel to the rows of a step: why each ended, if it did."""
+
+    is_stopped_S: Flags
+    is_exhausted_S: Flags
+
+    def is_over(self, at: int) -> bool:
+        return bool(self.is_stopped_S[at] or self.is_exhausted_S[at])
+
+
+class RowTable:
+    """Holds `max_rows` rows of at most `max_tokens` sampled tokens."""
+
+    def __init__(self, grammar: Grammar, max_rows: int, max_tokens: int) -> None:
+        self._grammar = grammar
+        self.max_rows = max_rows
+        self.count = 0
+        self.sequences: list[Sequence] = []
+        self.length_R = np.zeros(max_rows, np.int64)  # places filled in the cache
+        self.next_id_R = np.zeros(max_rows, np.int64)  # fed to the model in the next step
+        self.kind_R = np.zeros(max_rows, np.int8)  # Kind of the next token
+        self.codes_left_R = np.zeros(max_rows, np.int64)
+        self.step_R = np.zeros(max_rows, np.int64)  # tokens sampled
+        self.key_R = np.zeros(max_rows, np.uint64)
+        self.is_twin_R = np.zeros(max_rows, np.bool_)
+        self.has_twin_R = np.zeros(max_rows, np.bool_)
+        self.twin_R = np.zeros(max_rows, np.int64)  # the other row of a pair
+        self.temperature_R = np.ones(max_rows, np.float32)
+        self.top_k_R = np.ones(max_rows, np.int64)
+        self.top_p_R = np.ones(max_rows, np.float32)
+        self.guidance_R = np.ones(max_rows, np.float32)
+        self.max_tokens_R = np.zeros(max_rows, np.int64)
+        self.allows_image_R = np.zeros(max_rows, np.bool_)
+        self.is_one_image_R = np.zeros(max_rows, np.bool_)
+        self.stops_at_end_R = np.zeros(max_rows, np.bool_)
+        self.is_observed_R = np.zeros(max_rows, np.bool_)  # needs Python at each token
+        self.ids_RT = np.zeros((max_rows, max_tokens), np.int64)
+        self.logprobs_RT = np.zeros((max_rows, max_tokens), np.float32)
+        self.kept_mass_RT = np.zeros((max_rows, max_tokens), np.float32)
+
+    def sampled_rows(self, first_row: int) -> Rows:
+        """All rows from `first_row` on but twins."""
+        return first_row + np.flatnonzero(~self.is_twin_R[first_row : self.count])
+
+    def knobs(self, rows_S: Rows) -> Knobs:
+        """Sampling settings of rows."""
+        return Knobs(self.temperature_R[rows_S], self.top_k_R[rows_S], self.top_p_R[rows_S])
+
+    def add(self, sequence: Sequence, length: int, position: Position) -> int:
+        """Appends a sequence whose first `length` tokens are being cached; returns its row."""
+        row = self._add_row(sequence, length, position)
+        if sequence.group.sampling.is_guided:
+            twin = self._add_row(sequence, length, position)
+            self.is_twin_R[twin] = self.has_twin_R[row] = True
+            self.twin_R[row], self.twin_R[twin] = twin, row
+        return row
+
+    def sampled(self, row: int) -> Sampled:
+        """A copy of what a row sampled."""
+        steps = slice(0, self.step_R[row])
+        return Sampled(
+            self.ids_RT[row, steps].copy(),
+            self.logprobs_RT[row, steps].copy(),
+            self.kept_mass_RT[row, steps].copy(),
+        )
+
+    def record(
+        self,
+        rows_S: Rows,
+        ids_S: NDArray[np.int64],
+        logprobs_S: NDArray[np.float32],
+        kept_mass_S: NDArray[np.float32],
+    ) -> Endings:
+        """Appends one token to each of `rows_S` and says which of them end by it."""
+        special = self._grammar.special
+        was_text_S = self.kind_R[rows_S] == Kind.TEXT
+        self._write(rows_S, ids_S, logprobs_S, kept_mass_S)
+        self._advance_kinds(rows_S, ids_S == special.begin_of_image)
+        is_whole_S = self.is_one_image_R[rows_S] & (self.kind_R[rows_S] == Kind.END_OF_IMAGE)
+        self._close_images(rows_S[is_whole_S])
+        is_end_S = was_text_S & (ids_S == special.end) & self.stops_at_end_R[rows_S]
+        self._feed_twins(rows_S[self.has_twin_R[rows_S]])
+        return Endings(is_whole_S | is_end_S, self.step_R[rows_S] >= self.max_tokens_R[rows_S])
+
+    def remove(self, rows: Rows) -> tuple[Rows, Rows]:
+        """Drops rows (and their twins); returns (sources, targets) of the rows that moved."""
+        is_kept_R = np.ones(self.count, np.bool_)
+        is_kept_R[rows] = False
+        is_kept_R[self.twin_R[rows[self.has_twin_R[rows]]]] = False
+        kept = np.flatnonzero(is_kept_R)
+        targets = np.flatnonzero(~is_kept_R[: len(kept)])
+        sources = kept[len(kept) - len(targets) :]
+        self._move(sources, targets)
+        self.count = len(kept)
+        del self.sequences[self.count :]
+        return sources, targets
+
+    def truncate(self, count: int) -> None:
+        """Forgets all rows from `count` on."""
+        self.count = count
+        del self.sequences[count:]
+
+    def is_closed(self, row: int) -> bool:
+        """Whether a row's last token is the end_of_image that `record` wrote by itself."""
+        return bool(self.is_one_image_R[row] and self.kind_R[row] == Kind.END_OF_IMAGE)
+
+    def _add_row(self, sequence: Sequence, length: int, position: Position) -> int:
+        row, sampling, had = self.count, sequence.group.sampling, sequence.sampled
+        self.count += 1
+        self.sequences.append(sequence)
+        steps = len(had.token_ids_T)
+        knobs = resolve_knobs(sampling.temperature, sampling.top_k, sampling.top_p)
+        self.temperature_R[row], self.top_k_R[row], self.top_p_R[row] = knobs
+        self.length_R[row], self.step_R[row], self.key_R[row] = length, steps, sequence.key
+        self.is_twin_R[row] = self.has_twin_R[row] = False
+        self.twin_R[row] = row
+        self.guidance_R[row] = sampling.guidance_scale
+        self.max_tokens_R[row] = sampling.max_tokens
+        self.allows_image_R[row] = sampling.output is not OutputMode.TEXT
+        self.is_one_image_R[row] = sampling.output is OutputMode.IMAGE
+        self.stops_at_end_R[row] = not sampling.ignore_eos
+        is_reported = sampling.num_top_logprobs > 0 or sampling.is_truncated
+        self.is_observed_R[row] = sequence.text is not None or is_reported
+        self.ids_RT[row, :steps] = had.token_ids_T
+        self.logprobs_RT[row, :steps] = had.logprobs_T
+        self.kept_mass_RT[row, :steps] = had.kept_mass_T
+        self.kind_R[row], self.codes_left_R[row] = position
+        return row
+
+    def _write(
+        self,
+        rows_S: Rows,
+        ids_S: NDArray[np.int64],
+        logprobs_S: NDArray[np.float32] | float,
+        kept_mass_S: NDArray[np.float32] | float,
+    ) -> None:
+        steps_S = self.step_R[rows_S]
+        self.ids_RT[rows_S, steps_S] = ids_S
+        self.logprobs_RT[rows_S, steps_S] = logprobs_S
+        self.kept_mass_RT[rows_S, steps_S] = kept_mass_S
+        self.step_R[rows_S] = steps_S + 1
+        self.next_id_R[rows_S] = ids_S
+
+    def _advance_kinds(self, rows_S: Rows, is_begin_S: Flags) -> None:
+        was_code_S = self.kind_R[rows_S] == Kind.CODE
+        left_S = self.codes_left_R[rows_S] - was_code_S
+        left_S[is_begin_S] = self._grammar.codes_per_image
+        self.codes_left_R[rows_S] = left_S
+        after_S = np.where(was_code_S, Kind.END_OF_IMAGE, Kind.TEXT)
+        self.kind_R[rows_S] = np.where(left_S > 0, Kind.CODE, after_S)
+
+    def _close_images(self, rows: Rows) -> None:
+        """Writes the forced end_of_image where nothing follows it, saving a step."""
+        end_of_image = self._grammar.special.end_of_image
+        self._write(rows, np.full(len(rows), end_of_image), 0.0, 1.0)
+
+    def _feed_twins(self, rows: Rows) -> None:
+        """Twins see codes and begin_of_image; for them all else is pad."""
+        ids, special = self.next_id_R[rows], self._grammar.special
+        is_seen = (ids >= self._grammar.vocab_size) | (ids == special.begin_of_image)
+        self.next_id_R[self.twin_R[rows]] = np.where(is_seen, ids, special.pad)
+
+    def _move(self, sources: Rows, targets: Rows) -> None:
+        new_row_R = np.arange(self.max_rows)
+        new_row_R[sources] = targets
+        for array in vars(self).values():
+            if isinstance(array, np.ndarray):
+                array[targets] = array[sources]
+        self.twin_R = new_row_R[self.twin_R]
+        for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
+            self.sequences[target] = self.sequences[source]

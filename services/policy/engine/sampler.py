@@ -1,0 +1,103 @@
+"""Draws ids from logits and reports the log-probability of what was drawn (DESIGN law 4).
+
+The distribution is softmax(logits / temperature), truncated to the k likeliest ids and then to the
+nucleus of mass p, renormalised. Log-probabilities are of that distribution; adding log(kept mass)
+gives those before truncation. Greedy (temperature 0) is temperature 1 truncated to one id.
+Legend: R rows, V ids of one modality.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """Per row. `top_k_R` is at least 1 and `top_p_R` in (0, 1]; V and 1 keep everything."""
+
+    temperature_R: NDArray[np.float32]
+    top_k_R: NDArray[np.int64]
+    top_p_R: NDArray[np.float32]
+
+    @property
+    def truncated(self) -> NDArray[np.int64]:
+        """Rows whose distribution may lose ids; the vocabulary's size is not known here."""
+        is_truncated_R = (self.top_k_R < _KEEP_ALL) | (self.top_p_R < 1)
+        return np.flatnonzero(is_truncated_R)
+
+
+_KEEP_ALL = 2**31 - 1
+
+
+def resolve_knobs(temperature: float, top_k: int | None, top_p: float) -> tuple[float, int, float]:
+    """A request's settings as one row of `Knobs`."""
+    if temperature == 0:
+        return 1.0, 1, 1.0
+    return temperature, top_k or _KEEP_ALL, top_p
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What was drawn in each row.
+
+    `supports` holds the kept ids of each truncated row, by row. `logprobs_RV` is before truncation.
+    A row that is not finite has no usable id.
+    """
+
+    ids_R: NDArray[np.int64]
+    logprobs_R: NDArray[np.float32]
+    kept_mass_R: NDArray[np.float32]
+    is_finite_R: NDArray[np.bool_]
+    supports: dict[int, NDArray[np.int64]]
+    logprobs_RV: Tensor
+
+
+def draw(logits_RV: Tensor, knobs: Knobs, uniform_R: NDArray[np.float64]) -> Draw:
+    """One id per row, by inverting the cumulative distribution at `uniform_R`. CPU."""
+    temperature_R1 = torch.from_numpy(knobs.temperature_R)[:, None]
+    logprobs_RV = (logits_RV.float() / temperature_R1).log_softmax(dim=-1)
+    probs_RV = logprobs_RV.exp()
+    truncated = knobs.truncated
+    supports: dict[int, NDArray[np.int64]] = {}
+    kept_mass_R = torch.ones(len(probs_RV))
+    if len(truncated):
+        is_kept_SV = _keep(probs_RV[truncated], knobs.top_k_R[truncated], knobs.top_p_R[truncated])
+        probs_RV[truncated] *= is_kept_SV
+        kept_mass_R[truncated] = probs_RV[truncated].sum(dim=-1)
+        kept = is_kept_SV.numpy()
+        supports = {int(r): np.flatnonzero(kept[i]) for i, r in enumerate(truncated)}
+    ids_R, is_finite_R = _invert(probs_RV, torch.from_numpy(uniform_R))
+    logprobs_R = logprobs_RV.gather(1, ids_R[:, None]).squeeze(1) - kept_mass_R.log()
+    return Draw(
+        ids_R.numpy(),
+        logprobs_R.numpy(),
+        kept_mass_R.numpy(),
+        is_finite_R.numpy(),
+        supports,
+        logprobs_RV,
+    )
+
+
+def _invert(probs_RV: Tensor, uniform_R: Tensor) -> tuple[Tensor, Tensor]:
+    """The first id whose cumulative mass exceeds u × total; float64, so that small ones count."""
+    mass_RV = probs_RV.double().cumsum(dim=-1)
+    total_R1 = mass_RV[:, -1:]
+    ids_R1 = torch.searchsorted(mass_RV, uniform_R[:, None] * total_R1, right=True)
+    is_finite_R = (total_R1.isfinite() & (total_R1 > 0)).squeeze(1)
+    return ids_R1.squeeze(1).clamp(max=probs_RV.shape[1] - 1), is_finite_R
+
+
+def _keep(probs_RV: Tensor, top_k_R: NDArray[np.int64], top_p_R: NDArray[np.float32]) -> Tensor:
+    """bool [R, V]: top-k, then the smallest set whose share of what is left reaches p."""
+    top_k_R1 = torch.from_numpy(top_k_R)[:, None]
+    top_p_R1 = torch.from_numpy(top_p_R)[:, None]
+    sorted_RV, order_RV = probs_RV.sort(dim=-1, descending=True, stable=True)
+    is_in_k_RV = torch.arange(probs_RV.shape[1]) < top_k_R1
+    mass_RV = (sorted_RV * is_in_k_RV).double().cumsum(dim=-1)
+    before_RV = mass_RV - sorted_RV
+    is_in_p_RV = (before_RV < top_p_R1 * mass_RV[:, -1:]) | (top_p_R1 >= 1)
+    is_kept_RV = is_in_k_RV & is_in_p_RV & (sorted_RV > 0)
+    return torch.zeros_like(is_kept_RV).scatter(1, order_RV, is_kept_RV)

@@ -1,0 +1,46 @@
+"""A version as the engine holds it: the model, its grammar and its tokenizer, under its id."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from models.checkpoint import Checkpoint
+from models.grammar import Grammar
+from models.omni import OmniModel
+from models.preprocessing.prompt import Preprocessor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServedModel:
+    """Immutable; shared by all that runs on the version. float32, CPU, eval mode."""
+
+    version: str
+    model: OmniModel
+    grammar: Grammar
+    preprocessor: Preprocessor
+    # [2, V]: added to text logits; row 1 where the request allows images.
+    text_bias_2V: Tensor = field(repr=False)
+
+    @property
+    def context_tokens(self) -> int:
+        """Prompt and answer together."""
+        return self.model.config.decoder.max_length
+
+    @property
+    def tokens_per_image(self) -> int:
+        """An image's codes and the end_of_image after them."""
+        return self.grammar.codes_per_image + 1
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(p.nbytes for p in self.model.parameters())
+
+
+def served_model(version: str, checkpoint: Checkpoint) -> ServedModel:
+    """Readies a checkpoint for generation."""
+    model = checkpoint.model.eval().requires_grad_(False)
+    masks_2V = [checkpoint.grammar.text_mask_V(allow_image=allowed) for allowed in (False, True)]
+    is_forbidden_2V = ~torch.stack(masks_2V)
+    bias_2V = torch.zeros(is_forbidden_2V.shape).masked_fill_(is_forbidden_2V, -torch.inf)
+    return ServedModel(version, model, checkpoint.grammar, checkpoint.preprocessor, bias_2V)
