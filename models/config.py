@@ -61,7 +61,7 @@ class ImageTokenizerConfig(_Section):
     """VQ autoencoder of output pictures."""
 
     image_size: int = Field(32, ge=1, description="pixels")
-    channels: tuple[int, ...] = Field((32, 64, 96), description="per resolution; halved between")
+    channels: tuple[int, ...] = Field((24, 48, 96), description="per resolution; halved between")
     blocks_per_level: int = Field(1, ge=1)
     norm_groups: int = Field(8, ge=1)
     codebook_size: int = Field(256, ge=2)

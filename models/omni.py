@@ -94,7 +94,7 @@ class OmniModel(nn.Module):
             raise ValueError(f"{wanted} placeholder ids but {given} rows of features")
         if features_FD is None:
             return hidden_BLD
-        return hidden_BLD.masked_scatter(is_media_BL[..., None], features_FD)
+        return hidden_BLD.masked_scatter(is_media_BL[..., None], features_FD.to(hidden_BLD.dtype))
 
     def _init_weights(self, generator: torch.Generator) -> None:
         init_fan_in(self, generator)
