@@ -1,0 +1,57 @@
+"""The command tree of `attune`."""
+
+from typing import Annotated
+
+import typer
+
+from services.cli.commands.down import down
+from services.cli.commands.status import status
+from services.cli.commands.up import up
+from services.cli.errors import ReportingGroup
+
+app = typer.Typer(
+    name="attune",
+    cls=ReportingGroup,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_SERVICES = "Services"
+app.command(rich_help_panel=_SERVICES)(up)
+app.command(rich_help_panel=_SERVICES)(down)
+app.command(rich_help_panel=_SERVICES)(status)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"attune {version('attune')}")
+        raise typer.Exit
+
+
+_Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+    ),
+]
+
+
+@app.callback()
+def attune(version: _Version = False) -> None:
+    """Improve a multimodal policy from judged answers.
+
+    [bold]First steps[/bold]
+
+      attune demo                     watch the whole loop in ten minutes
+      attune up                       start the services and keep them up
+      attune chat --image cat.png     talk to the policy
+      attune run world_rl             train with the checkers as reward
+      attune eval stable run/ID       compare policies on held-out items
+      attune new task NAME            bring your own task
+
+    Each command explains itself: attune COMMAND --help
+    """
