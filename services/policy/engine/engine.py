@@ -9,7 +9,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import torch
 
@@ -24,8 +24,7 @@ from services.policy.engine.limits import (
 from services.policy.engine.request import Event, FinishReason, Job, Sample
 from services.policy.engine.scheduler import Scheduler
 from services.policy.engine.sequence import Pending
-
-T = TypeVar("T")
+from services.policy.engine.served_model import ServedModel
 
 
 class EngineObserver(Protocol):
@@ -68,23 +67,29 @@ class Engine:
         self._thread.join()
 
     def submit(self, job: Job) -> None:
-        """Queues a job. Raises GroupError for one that cannot run, QueueFullError when full."""
+        """Queues a job. Raises GroupError, QueueFullError, EngineStoppedError."""
         check_job(job, self.limits)
         with self._wake:
             waiting, limit = self.num_waiting, self.limits.max_waiting_samples
             if waiting and waiting + job.num_samples > limit:
                 raise QueueFullError(f"{waiting} samples wait; at most {limit} may; try later")
             self._num_arriving += job.num_samples
-        self._command(lambda: self._accept(job))
+        if not self._command(lambda: self._accept(job)):
+            raise EngineStoppedError("the engine has stopped")
 
     def cancel(self, job: Job) -> None:
         """Frees all rows of a job before the next step."""
         self._command(lambda: self._end_jobs({job}, "cancelled"))
 
-    def call(self, action: Callable[[Scheduler], T]) -> Future[T]:
-        """Runs `action` between two steps."""
-        future: Future[T] = Future()
-        self._command(lambda: future.set_result(action(self._scheduler)))
+    def drop_version(self, version: str) -> None:
+        """Frees what a version holds here, once nothing runs on it."""
+        self._command(lambda: self._scheduler.drop_version(version))
+
+    def switch_version(self, jobs: set[Job], served: ServedModel) -> Future[float]:
+        """Moves jobs to another version between two steps; gives the seconds that it took."""
+        future: Future[float] = Future()
+        if not self._command(lambda: future.set_result(self._switch(jobs, served))):
+            raise EngineStoppedError("the engine has stopped")
         return future
 
     @property
@@ -169,12 +174,18 @@ class Engine:
             ended = [Ended(sequence, FinishReason.CANCELLED, reason) for sequence in gone]
             self._deliver(StepResult([], ended, 0, 0))
 
-    def _command(self, command: Callable[[], None]) -> None:
+    def _switch(self, jobs: set[Job], served: ServedModel) -> float:
+        started_s = time.monotonic()
+        self._scheduler.switch_version(jobs & self._scheduler.jobs, served)
+        return time.monotonic() - started_s
+
+    def _command(self, command: Callable[[], None]) -> bool:
+        """Has the thread run something between two steps; false once it has stopped."""
         with self._wake:
-            if self._is_stopping:
-                raise EngineStoppedError("the engine has stopped")
-            self._commands.append(command)
-            self._wake.notify()
+            if not self._is_stopping:
+                self._commands.append(command)
+                self._wake.notify()
+            return not self._is_stopping
 
     def _run_commands(self) -> None:
         while self._commands:

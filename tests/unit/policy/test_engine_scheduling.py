@@ -169,7 +169,7 @@ def test_a_switched_sequence_goes_on_under_the_new_version(preprocessor: Preproc
     with running_engine() as engine:
         job, inbox = submit(engine, old, [group], is_streamed=True, may_switch_version=True)
         inbox.wait_token()
-        engine.call(lambda scheduler: scheduler.switch_version({job}, new)).result(timeout=10)
+        engine.switch_version({job}, new).result(timeout=10)
         for sample in inbox.wait_samples(3):
             first, second = sample.spans
             assert (first.version, second.version) == ("policy-1", "policy-2")
@@ -254,7 +254,7 @@ class _held:  # noqa: N801
 
     def __enter__(self) -> None:
         began = threading.Event()
-        self._engine.call(lambda _: (began.set(), self._release.wait(20)))
+        self._engine._command(lambda: (began.set(), self._release.wait(20)))
         assert began.wait(20)
 
     def __exit__(self, *_: object) -> None:

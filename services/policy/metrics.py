@@ -1,0 +1,61 @@
+"""What the policy service counts, under `attune_policy_`. Engine callbacks come on its thread."""
+
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from services.common.logs import get_logger
+from services.common.metrics import LATENCY_BUCKETS_S
+from services.policy.engine.batch import StepResult
+from services.policy.engine.request import Job, Sample
+
+
+class PolicyMetrics:
+    """Also the engine's observer."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self.first_token = self._histogram("time_to_first_token_seconds", "from submit")
+        self.queue = self._histogram("queue_seconds", "from submit to the first prefill")
+        self.prefill = self._histogram("prefill_step_seconds", "of one prefill step")
+        self.inter_token = self._histogram("inter_token_seconds", "of one decode step")
+        self.commit_stall = self._histogram("commit_stall_seconds", "of the engine at a commit")
+        self.tokens = self._counter("generated_tokens_total", "sampled tokens", "modality")
+        self.prompt_tokens = self._counter("prompt_tokens_total", "prompt tokens computed")
+        self.finished = self._counter("finished_samples_total", "samples that ended", "reason")
+        self.rollouts = self._counter("rollouts_total", "Rollout calls answered")
+        self.step_errors = self._counter("step_errors_total", "engine steps that raised")
+        self.spool_dropped = self._counter("spool_dropped_total", "trajectories lost", "reason")
+        self.spool_pushed = self._counter("spool_pushed_total", "trajectories acknowledged")
+
+    def watch(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+        """A gauge that is read when it is scraped."""
+        Gauge(f"attune_policy_{name}", help_text, registry=self._registry).set_function(read)
+
+    def on_step(self, is_prefill: bool, duration_s: float, result: StepResult) -> None:
+        (self.prefill if is_prefill else self.inter_token).observe(duration_s)
+        self.tokens.labels("text").inc(result.num_text_tokens)
+        self.tokens.labels("image").inc(result.num_image_tokens)
+
+    def on_first_token(self, job: Job) -> None:
+        clock = job.clock
+        self.first_token.observe(time.monotonic() - clock.submitted_s)
+        if clock.admitted_s is not None:
+            self.queue.observe(clock.admitted_s - clock.submitted_s)
+
+    def on_sample(self, job: Job, sample: Sample) -> None:
+        self.finished.labels(sample.finish.value).inc()
+        if not job.num_unfinished:
+            self.prompt_tokens.inc(job.num_computed_prompt_tokens)
+
+    def on_error(self, error: Exception) -> None:
+        self.step_errors.inc()
+        get_logger(__name__).error("engine step failed", exc_info=error)
+
+    def _histogram(self, name: str, help_text: str) -> Histogram:
+        full, buckets = f"attune_policy_{name}", LATENCY_BUCKETS_S
+        return Histogram(full, help_text, buckets=buckets, registry=self._registry)
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(f"attune_policy_{name}", help_text, labels, registry=self._registry)
