@@ -1,0 +1,1 @@
+"""What every request passes: drain, measurement, security headers, the limit on bodies."""
