@@ -1,0 +1,168 @@
+"""`attune.v1.RewardModel`: validates, resolves, scores, answers. The work is in the scorers."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import grpc
+from prometheus_client import CollectorRegistry
+
+from protos.v1 import reward_model_pb2 as pb
+from protos.v1 import reward_model_pb2_grpc
+from services.common.errors import InvalidArgument
+from services.common.idempotency import IdempotencyCache
+from services.common.server import OpenServicers, Registration
+from services.common.version_store import VersionStore
+from services.reward.aliases import AliasBook
+from services.reward.catalog import Catalog
+from services.reward.config import RewardConfig
+from services.reward.factory import ScorerFactory
+from services.reward.metrics import RewardMetrics
+from services.reward.residents import Residents
+from services.reward.scorers.contract import Outcome, Scorer, ScoringCall, ScoringItem
+from services.reward.wire import (
+    alias_to_proto,
+    comparability_to_proto,
+    info_to_proto,
+    items_from_proto,
+    lane_from_proto,
+    score_to_proto,
+    timing_to_proto,
+)
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+# What is kept of a call's deadline to send the answer: the scores that are there must arrive.
+_ANSWER_SHARE = 0.1
+_ANSWER_MAX_S = 0.5
+
+
+def open_servicers(config: RewardConfig) -> OpenServicers:
+    """Opens the service over the versions and the state below `config.home`."""
+
+    @asynccontextmanager
+    async def opened(registry: CollectorRegistry) -> AsyncIterator[list[Registration]]:
+        metrics = RewardMetrics(registry)
+        store = VersionStore(config.home / "versions")
+        state = config.home / "reward"
+        aliases, catalog = AliasBook(store, state / "aliases.json"), Catalog(state / "scorers.json")
+        factory = ScorerFactory(config, store, metrics)
+        residents = Residents(factory, aliases, catalog, metrics, config.max_resident)
+        try:
+            await residents.restore()
+            servicer = RewardServicer(residents, factory, metrics)
+            add_to = partial(reward_model_pb2_grpc.add_RewardModelServicer_to_server, servicer)
+            yield [Registration("attune.v1.RewardModel", add_to)]
+        finally:
+            await residents.close()
+            factory.close()
+
+    return opened
+
+
+class RewardServicer(reward_model_pb2_grpc.RewardModelServicer):
+    """One method per RPC; errors are raised as our own tree."""
+
+    def __init__(
+        self, residents: Residents, factory: ScorerFactory, metrics: RewardMetrics
+    ) -> None:
+        self._residents = residents
+        self._factory = factory
+        self._metrics = metrics
+        self._answers = IdempotencyCache()
+
+    async def Score(self, request: pb.ScoreRequest, context: _Context) -> pb.ScoreResponse:
+        start_s = time.monotonic()
+        scorer = self._residents.resolve(request.model)
+        lane = lane_from_proto(request.lane)
+        items = items_from_proto(request.items)
+        call = ScoringCall(
+            items=[item for item in items if isinstance(item, ScoringItem)],
+            deterministic=request.deterministic,
+            lane=lane,
+            deadline_s=_deadline_s(context),
+        )
+        scored = await scorer.score(call)
+        given = iter(scored.outcomes)
+        outcomes = [item if isinstance(item, Outcome) else next(given) for item in items]
+        name = scorer.info.name
+        self._metrics.count_call(name, outcomes, scored.timing)
+        return pb.ScoreResponse(
+            reward_version=name,
+            scores=[
+                score_to_proto(item.item_id, outcome, name, request.want)
+                for item, outcome in zip(request.items, outcomes, strict=True)
+            ],
+            comparability=comparability_to_proto(scorer.info.comparability),
+            timing=timing_to_proto(scored.timing, time.monotonic() - start_s),
+        )
+
+    async def LoadModel(
+        self, request: pb.LoadModelRequest, context: _Context
+    ) -> pb.LoadModelResponse:
+        return await self._answers.run(request.request_id, request, lambda: self._load(request))
+
+    async def UnloadModel(
+        self, request: pb.UnloadModelRequest, context: _Context
+    ) -> pb.UnloadModelResponse:
+        return await self._answers.run(request.request_id, request, lambda: self._unload(request))
+
+    async def SetAlias(self, request: pb.SetAliasRequest, context: _Context) -> pb.SetAliasResponse:
+        return await self._answers.run(
+            request.request_id, request, lambda: self._set_alias(request)
+        )
+
+    async def ListModels(
+        self, request: pb.ListModelsRequest, context: _Context
+    ) -> pb.ListModelsResponse:
+        return pb.ListModelsResponse(
+            models=[self._described(scorer) for scorer in self._residents.scorers()],
+            aliases=[alias_to_proto(entry) for entry in self._residents.alias_entries()],
+        )
+
+    async def _load(self, request: pb.LoadModelRequest) -> pb.LoadModelResponse:
+        start_s = time.monotonic()
+        scorer = await self._loaded(request)
+        if request.alias:
+            await self._residents.set_alias(request.alias, scorer.info.name, request.epoch)
+        return pb.LoadModelResponse(
+            model=self._described(scorer), load_s=time.monotonic() - start_s
+        )
+
+    async def _loaded(self, request: pb.LoadModelRequest) -> Scorer:
+        kind = request.WhichOneof("model")
+        if kind == "version":
+            return await self._residents.load_version(request.version)
+        if kind == "blend":
+            terms = [(term.model, term.weight) for term in request.blend.terms]
+            return await self._residents.load_blend(terms)
+        if kind == "user_scorer":
+            user = request.user_scorer
+            deadline_s = user.deadline_s if user.HasField("deadline_s") else None
+            described = await asyncio.to_thread(
+                self._factory.describe_user, user.file, user.function, deadline_s
+            )
+            return await self._residents.load_user(described)
+        raise InvalidArgument("model is not set; give a version, a user_scorer or a blend")
+
+    async def _unload(self, request: pb.UnloadModelRequest) -> pb.UnloadModelResponse:
+        await self._residents.unload(request.version)
+        return pb.UnloadModelResponse()
+
+    async def _set_alias(self, request: pb.SetAliasRequest) -> pb.SetAliasResponse:
+        entry = await self._residents.set_alias(request.alias, request.version, request.epoch)
+        return pb.SetAliasResponse(alias=alias_to_proto(entry))
+
+    def _described(self, scorer: Scorer) -> pb.RewardVersion:
+        return info_to_proto(scorer.info, self._residents.aliases_of(scorer.info.name))
+
+
+def _deadline_s(context: _Context) -> float | None:
+    """When scoring must end, in the event loop's time, so that the answer is there in time."""
+    left_s = context.time_remaining()
+    if left_s is None:
+        return None
+    return asyncio.get_running_loop().time() + left_s - min(_ANSWER_MAX_S, left_s * _ANSWER_SHARE)
