@@ -12,6 +12,7 @@ from services.policy.generate import Generate
 from services.policy.request_ids import RequestIds
 from services.policy.residents import KIND, Resident, Residents
 from services.policy.rollout import Rollout
+from services.policy.weight_upload import discard
 from services.policy.weights import WeightUpdates
 
 
@@ -45,13 +46,17 @@ class PolicyServicer(policy_generator_pb2_grpc.PolicyGeneratorServicer):
     async def PrepareWeights(
         self, request_iterator: AsyncIterator[pb.PrepareWeightsRequest], context: Context
     ) -> pb.PrepareWeightsResponse:
-        first = await anext(aiter(request_iterator), None)
-        if first is None or first.WhichOneof("part") != "header":
-            raise InvalidArgument("the first message of PrepareWeights must be a header")
-        header = first.header
-        return await self._answers.run(
-            header.request_id, header, lambda: self._weights.prepare(header, request_iterator)
-        )
+        requests = aiter(request_iterator)
+        try:
+            first = await anext(requests, None)
+            if first is None or first.WhichOneof("part") != "header":
+                raise InvalidArgument("the first message of PrepareWeights must be a header")
+            header = first.header
+            return await self._answers.run(
+                header.request_id, header, lambda: self._weights.prepare(header, requests)
+            )
+        finally:
+            await discard(requests)
 
     async def CommitWeights(
         self, request: pb.CommitWeightsRequest, context: Context

@@ -1,6 +1,7 @@
 """The real policy service with a tiny random model, and short ways to ask it. For test_policy*."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,9 +91,11 @@ async def running_policy(home: Path, **settings) -> AsyncIterator[Policy]:
     config = PolicyConfig(
         **{"home": home, "port": 0, "metrics_port": 0, "base_checkpoint": base} | settings
     )
-    async with running_service(config, open_servicers(config)) as running:
-        async with aio_channel(running.address) as channel:
-            yield Policy(home, running, policy_generator_pb2_grpc.PolicyGeneratorStub(channel))
+    async with (
+        running_service(config, open_servicers(config)) as running,
+        aio_channel(running.address) as channel,
+    ):
+        yield Policy(home, running, policy_generator_pb2_grpc.PolicyGeneratorStub(channel))
 
 
 def save(folder: Path, seed: int = 1, model: OmniModel | None = None) -> Path:
@@ -139,6 +142,13 @@ def rollout_request(
         sampling=trajectories.SamplingParams(**sampling),
         **{k: v for k, v in fields.items() if k not in own | {"model"}},
     )
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Asks, for at most ten seconds, until it is so."""
+    async with asyncio.timeout(10):
+        while not await condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 async def collect(call) -> Answer:
