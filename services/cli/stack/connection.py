@@ -34,6 +34,7 @@ class Services:
     reward: RewardModelStub
     trainer: TrainingOrchestratorStub
     feedback: FeedbackLogStub
+    ready_s: float | None  # what their start took; None where they were up already
 
     @property
     def gateway_url(self) -> str:
@@ -65,27 +66,11 @@ def connected(place: Place) -> Iterator[Services]:
     """The services that are up, or else a set that is stopped at the end of the context."""
     with ExitStack() as stack:
         state = read_state(place.home.absolute())
+        ready_s = None
         if state is None:
-            state = stack.enter_context(own_services(place))
-        yield _stubs(state, stack)
-
-
-@contextmanager
-def own_services(place: Place) -> Iterator[UpState]:
-    """Starts the services, watched over by a thread of this process."""
-    supervisor = supervisor_of(layout_at(place.home, place.port_base), place.scorer_roots)
-    stop = Event()
-    watcher = Thread(target=supervisor.watch, args=(stop,), daemon=True)
-    try:
-        supervisor.start()
-        start_and_wait(supervisor)
-        watcher.start()
-        yield require_state(place.home)
-    finally:
-        stop.set()
-        if watcher.is_alive():
-            watcher.join()
-        supervisor.stop()
+            ready_s = stack.enter_context(_own_services(place))
+            state = require_state(place.home)
+        yield _stubs(state, stack, ready_s)
 
 
 def supervisor_of(layout: Layout, scorer_roots: tuple[Path, ...]) -> Supervisor:
@@ -111,11 +96,29 @@ def start_and_wait(supervisor: Supervisor, deadline_s: float = READY_DEADLINE_S)
     return total_s
 
 
+@contextmanager
+def _own_services(place: Place) -> Iterator[float]:
+    """Starts the services, watched over by a thread of this process; yields how long it took."""
+    supervisor = supervisor_of(layout_at(place.home, place.port_base), place.scorer_roots)
+    stop = Event()
+    watcher = Thread(target=supervisor.watch, args=(stop,), daemon=True)
+    try:
+        supervisor.start()
+        ready_s = start_and_wait(supervisor)
+        watcher.start()
+        yield ready_s
+    finally:
+        stop.set()
+        if watcher.is_alive():
+            watcher.join()
+        supervisor.stop()
+
+
 def _report(text: str) -> None:
     messages().print(text, markup=False)
 
 
-def _stubs(state: UpState, stack: ExitStack) -> Services:
+def _stubs(state: UpState, stack: ExitStack, ready_s: float | None) -> Services:
     def channel(name: str) -> grpc.Channel:
         return stack.enter_context(sync_channel(state.address(name)))
 
@@ -125,4 +128,5 @@ def _stubs(state: UpState, stack: ExitStack) -> Services:
         reward=RewardModelStub(channel("reward")),
         trainer=TrainingOrchestratorStub(channel("trainer")),
         feedback=FeedbackLogStub(channel("feedback")),
+        ready_s=ready_s,
     )

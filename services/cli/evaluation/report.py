@@ -1,0 +1,100 @@
+"""Scorecards beside each other: a table for people, figures for programs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from services.cli.evaluation.intervals import Estimate
+from services.cli.evaluation.scorecard import Scorecard, difference, mean_difference
+
+
+def score_table(cards: Sequence[Scorecard], names: Sequence[str] | None = None) -> Table:
+    """A row per family and one for the mean; from the second card on, its gain over the first."""
+    titles = list(names or (card.model for card in cards))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("family")
+    for position, title in enumerate(titles):
+        table.add_column(title, justify="right")
+        if position:
+            table.add_column(f"gain over {titles[0]}", justify="right")
+    for family in cards[0].scored:
+        estimates = [card.estimate(family) for card in cards]
+        gains = [difference(cards[0], card, family) for card in cards[1:]]
+        table.add_row(family, *_cells(estimates, gains))
+    table.add_section()
+    means = [card.mean() for card in cards]
+    mean_gains = [mean_difference(cards[0], card) for card in cards[1:]]
+    table.add_row("mean", *_cells(means, mean_gains), style="bold")
+    return table
+
+
+def unscored_lines(cards: Sequence[Scorecard]) -> list[str]:
+    """What was left out of the means, and why; empty where all was scored."""
+    lines = []
+    for card in cards:
+        for what, count in sorted(card.unscored().items()):
+            lines.append(f"{card.model}: {count} not scored ({what}): {card.first_error()}")
+    return lines
+
+
+def card_figures(card: Scorecard) -> dict[str, Any]:
+    """One scorecard as JSON."""
+    return {
+        "model": card.model,
+        "policy_version": card.policy_version,
+        "families": {
+            family: {**estimate_figures(card.estimate(family)), "strict": card.strict(family)}
+            for family in card.scored
+        },
+        "mean": estimate_figures(card.mean()),
+        "not_scored": dict(card.unscored()),
+        "items": card.num_items,
+        "took_s": round(card.took_s, 3),
+        "items_per_s": round(card.num_items / card.took_s, 2),
+    }
+
+
+def gain_figures(first: Scorecard, second: Scorecard) -> dict[str, Any]:
+    """The gain of the second over the first, paired by item, as JSON."""
+    return {
+        "families": {
+            family: estimate_figures(difference(first, second, family)) for family in first.scored
+        },
+        "mean": estimate_figures(mean_difference(first, second)),
+    }
+
+
+def estimate_figures(estimate: Estimate | None) -> dict[str, Any]:
+    """An estimate as JSON; None where nothing was scored."""
+    if estimate is None:
+        return {"mean": None, "low": None, "high": None, "scored": 0}
+    return {
+        "mean": round(estimate.mean, 5),
+        "low": round(estimate.low, 5),
+        "high": round(estimate.high, 5),
+        "scored": estimate.count,
+    }
+
+
+def interval_text(estimate: Estimate | None) -> str:
+    """ "0.512 [0.480, 0.544]", or a dash."""
+    if estimate is None:
+        return "–"
+    return f"{estimate.mean:.3f} [dim]\\[{estimate.low:.3f}, {estimate.high:.3f}][/]"
+
+
+def gain_text(estimate: Estimate | None) -> str:
+    """ "+0.051 [+0.020, +0.080]", coloured where zero lies outside."""
+    if estimate is None:
+        return "–"
+    color = "green" if estimate.low > 0 else "red" if estimate.high < 0 else "default"
+    interval = f"[dim]\\[{estimate.low:+.3f}, {estimate.high:+.3f}][/]"
+    return f"[{color}]{estimate.mean:+.3f}[/] {interval}"
+
+
+def _cells(estimates: Sequence[Estimate | None], gains: Sequence[Estimate | None]) -> list[str]:
+    cells = [interval_text(estimates[0])]
+    for estimate, gain in zip(estimates[1:], gains, strict=True):
+        cells += [interval_text(estimate), gain_text(gain)]
+    return cells

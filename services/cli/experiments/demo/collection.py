@@ -1,0 +1,92 @@
+"""The policy's own answers to items, stored as candidates to be judged in pairs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from protos.v1 import feedback_log_pb2
+from services.cli.evaluation.sampling import Answer, SamplingChoice, sample_answers
+from services.cli.evaluation.scorecard import model_ref
+from services.cli.evaluation.tasks import EvaluationTask, world_task
+from services.cli.experiments.demo.settings import DemoSettings
+from services.cli.stack.connection import Services
+from services.common.codecs import prompt_to_proto
+from services.common.dataset import TaskItem
+from services.common.world.sampling import Split
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedItem:
+    """An item with the answers that are judged; `split` is the feedback log's."""
+
+    item_id: str
+    item: TaskItem
+    answers: tuple[Answer, ...]
+    split: str
+
+    def candidate_id(self, index: int) -> str:
+        """The id of an answer."""
+        return f"{self.item_id}/{index}"
+
+
+def tasks_to_judge(settings: DemoSettings) -> dict[str, EvaluationTask]:
+    """By split of the feedback log. Neither has scenes of the held-out measure in it."""
+    sizes: dict[str, tuple[Split, int]] = {
+        "train": ("train", settings.collection.items_per_family),
+        "check": ("validation", settings.collection.check_items_per_family),
+    }
+    return {
+        split: world_task(settings.families, size, settings.level, settings.seed, world_split)
+        for split, (world_split, size) in sizes.items()
+    }
+
+
+def collect(
+    services: Services,
+    settings: DemoSettings,
+    project: str,
+    split: str,
+    task: EvaluationTask,
+    on_done: Callable[[int], None],
+) -> list[JudgedItem]:
+    """Several answers of the initial policy to each item; `on_done` hears of answers made."""
+    samples = settings.collection.samples_per_item
+    by_item: dict[str, list[Answer]] = {}
+    model = model_ref(settings.initial)
+    choice = SamplingChoice(seed=settings.seed)
+    for answers in sample_answers(services.policy, model, task.items, samples, choice):
+        on_done(len(answers))
+        for answer in answers:
+            if answer.error is None:
+                by_item.setdefault(answer.item.item_id, []).append(answer)
+    return [
+        JudgedItem(f"{project}/{item.item_id}", item, tuple(by_item[item.item_id]), split)
+        for item in task.items
+        if item.item_id in by_item
+    ]
+
+
+def to_proto(judged: Sequence[JudgedItem], project: str) -> list[feedback_log_pb2.Item]:
+    """As the feedback service stores them. What a checker would need is not among it."""
+    return [
+        feedback_log_pb2.Item(
+            item_id=j.item_id,
+            project=project,
+            prompt=prompt_to_proto(j.item.conversation),
+            candidates=[_candidate(j, index) for index in range(len(j.answers))],
+            task=j.item.family,
+            split=j.split,
+            group_key=j.item.item_id,
+        )
+        for j in judged
+    ]
+
+
+def _candidate(judged: JudgedItem, index: int) -> feedback_log_pb2.Candidate:
+    answer = judged.answers[index]
+    return feedback_log_pb2.Candidate(
+        candidate_id=judged.candidate_id(index),
+        answer=answer.message,
+        policy_version=answer.policy_version,
+        sample_index=answer.index,
+        sampling=answer.sampling,
+    )

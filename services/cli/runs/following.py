@@ -1,0 +1,124 @@
+"""Starts a run, follows its events to its end across broken streams, and asks it to stop."""
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import grpc
+
+from protos.v1 import training_orchestrator_pb2 as pb
+from protos.v1.training_orchestrator_pb2_grpc import TrainingOrchestratorStub
+from services.cli.errors import UserError
+from services.cli.runs.recipes import RecipeFile
+
+OnEvent = Callable[[pb.RunEvent], None]
+_ENDED = (
+    pb.RUN_STATE_SUCCEEDED,
+    pb.RUN_STATE_FAILED,
+    pb.RUN_STATE_STOPPED,
+    pb.RUN_STATE_INTERRUPTED,
+)
+
+
+class RunLeft(UserError):
+    """The user pressed Ctrl-C twice: the run goes on stopping by itself."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"left run {run_id} before it had stopped", f"attune run --resume {run_id}", 130
+        )
+
+
+@dataclass
+class FollowedRun:
+    """A run with what its events said so far."""
+
+    run: pb.Run
+    first_metrics: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    published: list[str] = field(default_factory=list)
+    is_stopping: bool = False
+
+    def take(self, event: pb.RunEvent) -> None:
+        """Notes an event."""
+        match event.WhichOneof("kind"):
+            case "metrics":
+                self.metrics |= event.metrics.values
+                for name, value in event.metrics.values.items():
+                    self.first_metrics.setdefault(name, value)
+            case "published":
+                self.published.append(event.published.version)
+
+
+def start_run(
+    trainer: TrainingOrchestratorStub, recipe: RecipeFile, overrides: Mapping[str, str]
+) -> pb.Run:
+    """Queues a run of a recipe."""
+    request = pb.StartRunRequest(
+        request_id=uuid.uuid4().hex,
+        recipe_toml=recipe.text,
+        overrides=overrides,
+        recipe_folder=str(recipe.folder),
+    )
+    return trainer.StartRun(request)
+
+
+def resume_run(trainer: TrainingOrchestratorStub, run_id: str) -> pb.Run:
+    """Queues a run again, from its last checkpoint."""
+    return trainer.StartRun(pb.StartRunRequest(request_id=uuid.uuid4().hex, resume_run_id=run_id))
+
+
+def follow_run(
+    trainer: TrainingOrchestratorStub,
+    followed: FollowedRun,
+    on_event: OnEvent,
+    after_sequence: int = 0,
+) -> pb.Run:
+    """The run at its end. Ctrl-C asks it to stop, a second one raises RunLeft."""
+    run_id = followed.run.run_id
+    events = _RunEvents(trainer, run_id, after_sequence)
+    while True:
+        try:
+            for event in events:
+                followed.take(event)
+                on_event(event)
+            followed.run = trainer.GetRun(pb.GetRunRequest(run_id=run_id))
+            return followed.run
+        except KeyboardInterrupt:
+            if followed.is_stopping:
+                raise RunLeft(run_id) from None
+            followed.is_stopping = True
+            stop_run(trainer, run_id)
+            events = _RunEvents(trainer, run_id, events.sequence)
+
+
+def stop_run(trainer: TrainingOrchestratorStub, run_id: str) -> None:
+    """Asks a run to end after its step, with a checkpoint."""
+    request = pb.StopRunRequest(request_id=uuid.uuid4().hex, run_id=run_id, checkpoint=True)
+    trainer.StopRun(request)
+
+
+def has_ended(run: pb.Run) -> bool:
+    """Whether nothing more will happen to it by itself."""
+    return run.state in _ENDED
+
+
+class _RunEvents:
+    """A run's events from a place on; a stream that breaks is taken up where it was."""
+
+    def __init__(self, trainer: TrainingOrchestratorStub, run_id: str, sequence: int) -> None:
+        self.sequence = sequence
+        self._trainer, self._run_id = trainer, run_id
+
+    def __iter__(self) -> Iterator[pb.RunEvent]:
+        while True:
+            request = pb.WatchRunRequest(run_id=self._run_id, after_sequence=self.sequence)
+            try:
+                for event in self._trainer.WatchRun(request):
+                    self.sequence = event.sequence
+                    yield event
+            except grpc.RpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+            if has_ended(self._trainer.GetRun(pb.GetRunRequest(run_id=self._run_id))):
+                return
