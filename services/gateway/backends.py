@@ -6,21 +6,25 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from protos.v1.feedback_log_pb2_grpc import FeedbackLogAsyncStub, FeedbackLogStub
-from protos.v1.policy_generator_pb2_grpc import PolicyGeneratorAsyncStub, PolicyGeneratorStub
-from protos.v1.reward_model_pb2_grpc import RewardModelAsyncStub, RewardModelStub
-from protos.v1.training_orchestrator_pb2_grpc import (
-    TrainingOrchestratorAsyncStub,
-    TrainingOrchestratorStub,
-)
+from protos.v1.feedback_log_pb2_grpc import FeedbackLogStub
+from protos.v1.policy_generator_pb2_grpc import PolicyGeneratorStub
+from protos.v1.reward_model_pb2_grpc import RewardModelStub
+from protos.v1.training_orchestrator_pb2_grpc import TrainingOrchestratorStub
 from services.common.client import aio_channel
 from services.common.errors import AttuneError, Unavailable, from_rpc
 from services.common.logs import get_logger
 from services.gateway.config import GatewayConfig
+
+if TYPE_CHECKING:  # these four exist for the type checker only
+    from protos.v1.feedback_log_pb2_grpc import FeedbackLogAsyncStub
+    from protos.v1.policy_generator_pb2_grpc import PolicyGeneratorAsyncStub
+    from protos.v1.reward_model_pb2_grpc import RewardModelAsyncStub
+    from protos.v1.training_orchestrator_pb2_grpc import TrainingOrchestratorAsyncStub
 
 _FULL_NAMES = {
     "policy": "attune.v1.PolicyGenerator",
@@ -52,10 +56,10 @@ class HealthReport:
 class Backends:
     """Typed stubs of the services, and the channels and addresses that they use."""
 
-    policy: PolicyGeneratorAsyncStub
-    reward: RewardModelAsyncStub
-    trainer: TrainingOrchestratorAsyncStub
-    feedback: FeedbackLogAsyncStub
+    policy: "PolicyGeneratorAsyncStub"
+    reward: "RewardModelAsyncStub"
+    trainer: "TrainingOrchestratorAsyncStub"
+    feedback: "FeedbackLogAsyncStub"
     channels: dict[str, grpc.aio.Channel]
     addresses: dict[str, str]
 

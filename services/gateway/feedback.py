@@ -35,7 +35,7 @@ from services.common.errors import NotFound
 from services.gateway.backends import calling
 from services.gateway.errors import BadRequest
 from services.gateway.gateway import Gateway, GatewayDep, TimeoutDep
-from services.gateway.openai.fields import StrictBody, refuse_together
+from services.gateway.openai.fields import StrictBody, Words, refuse_together
 
 router = APIRouter()
 
@@ -61,15 +61,15 @@ class Scale(StrictBody):
 class FeedbackRequest(StrictBody):
     """What the application sends."""
 
-    completion_id: str = Field(min_length=1, max_length=128)
+    completion_id: Words = Field(min_length=1, max_length=128)
     choice: int = Field(0, ge=0, lt=1 << 31)
-    key: str = Field("overall", min_length=1, max_length=64)
+    key: Words = Field("overall", min_length=1, max_length=64)
     value: Literal["up", "down"] | None = None
     score: float | None = None
     scale: Scale = Scale(min=0, max=1)
-    comment: str | None = Field(None, min_length=1, max_length=10_000)
-    correction: str | None = Field(None, min_length=1, max_length=100_000)
-    rater_id: str = Field("application", min_length=1, max_length=128)
+    comment: Words | None = Field(None, min_length=1, max_length=10_000)
+    correction: Words | None = Field(None, min_length=1, max_length=100_000)
+    rater_id: Words = Field("application", min_length=1, max_length=128)
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -151,7 +151,7 @@ def _rating(body: FeedbackRequest, candidate_id: str) -> RatingJudgement:
     )
 
 
-async def _recorded(completion_id: str, gateway: Gateway, timeout_s: float) -> Trajectory:
+async def _recorded(completion_id: Words, gateway: Gateway, timeout_s: float) -> Trajectory:
     """The trajectory; one that was answered a moment ago may still be on its way to the log."""
     deadline_s = time.monotonic() + min(gateway.config.feedback_wait_s, timeout_s)
     wait_s = _FIRST_WAIT_S

@@ -44,6 +44,8 @@ def field_path(location: Sequence[str | int]) -> str | None:
 
 def _got(error: Any) -> str:
     """The value that came, where it is short enough to be of use; media never are."""
+    if error["type"] == "unicode":
+        return ""
     value = error.get("input")
     short = isinstance(value, str | int | float | bool) and len(str(value)) <= 64
     return f" (got {value!r})" if short else ""

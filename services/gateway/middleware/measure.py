@@ -30,6 +30,9 @@ class Measure:
         with self._metrics.in_flight.track_inprogress():
             try:
                 await self._app(scope, receive, watch)
+            except Exception:
+                status = 500
+                raise
             finally:
                 route = getattr(scope.get("route"), "path", "unmatched")
                 self._metrics.requests.labels(route, scope["method"], str(status)).inc()

@@ -16,6 +16,7 @@ from services.gateway.openai.fields import (
     Seed,
     StopList,
     StrictBody,
+    Words,
     inert,
     refuse_together,
 )
@@ -25,7 +26,7 @@ class TextPart(StrictBody):
     """Words of a message."""
 
     type: Literal["text"]
-    text: str
+    text: Words
 
 
 class ImageUrl(StrictBody):

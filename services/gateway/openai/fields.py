@@ -34,17 +34,28 @@ def refuse_together(param: str, message: str) -> NoReturn:
     raise PydanticCustomError("conflict", "{message}", {"message": message, "param": param})
 
 
+def _check_unicode(text: str) -> str:
+    """JSON can spell half of a character, which no UTF-8 and so no protobuf can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        message = "not valid Unicode: a lone surrogate at character {at}"
+        raise PydanticCustomError("unicode", message, {"at": error.start}) from error
+    return text
+
+
 def _as_stop_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
 Ignored = Annotated[object, Field(description="accepted and ignored: it changes no answer")]
-ModelName = Annotated[str, Field(min_length=1, max_length=256)]
+Words = Annotated[str, AfterValidator(_check_unicode)]
+ModelName = Annotated[Words, Field(min_length=1, max_length=256)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 64)]
 Count = Annotated[int, Field(ge=1, lt=1 << 31)]
 GuidanceScale = Annotated[float, Field(ge=0, le=20)]
 StopList = Annotated[
-    list[Annotated[str, Field(min_length=1, max_length=64)]],
+    list[Annotated[Words, Field(min_length=1, max_length=64)]],
     Field(max_length=4),
     BeforeValidator(_as_stop_list),
 ]

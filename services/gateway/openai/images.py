@@ -27,6 +27,7 @@ from services.gateway.openai.fields import (
     ModelName,
     Seed,
     StrictBody,
+    Words,
     inert,
 )
 from services.gateway.openai.generation import (
@@ -43,7 +44,7 @@ router = APIRouter()
 class ImagesRequest(StrictBody):
     """What the client asks for."""
 
-    prompt: str = Field(min_length=1, max_length=32_000)
+    prompt: Words = Field(min_length=1, max_length=32_000)
     model: ModelName = "stable"
     n: Count | None = None
     size: str | None = Field(None, pattern=r"^(auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4})$")
