@@ -1,0 +1,109 @@
+"""A tiny reward model, exported once per process and kind, and items to score. For test_reward*."""
+
+import atexit
+import functools
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.config import (
+    DecoderConfig,
+    GenerationConfig,
+    ImageTokenizerConfig,
+    OmniConfig,
+    VisionConfig,
+)
+from models.export import export_reward
+from models.omni import OmniModel
+from models.preprocessing.conversation import Conversation, Part, Picture, Role, Text, Turn
+from models.preprocessing.images import encode_png
+from models.preprocessing.prompt import Preprocessor, PreprocessorConfig
+from models.preprocessing.tokenizer import Tokenizer
+from models.reward import RewardModel
+from models.reward_config import Calibration, RewardConfig
+from services.reward.scorers.contract import ScoringItem
+
+MAX_LENGTH = 256
+CALIBRATION = Calibration(mean=0.25, std=0.5)
+# The reward model's embedding of this character is NaN: an item that ends on it has no score.
+POISON = "~"
+
+
+@functools.cache
+def make_preprocessor() -> Preprocessor:
+    tokenizer = Tokenizer.train(["a red circle is left of a blue square"] * 4, vocab_size=300)
+    return Preprocessor(PreprocessorConfig(), tokenizer)
+
+
+def make_reward(
+    attention: str = "causal", pooling: str = "last", num_heads: int = 2, seed: int = 0
+) -> RewardModel:
+    """Random, tiny, with a value spread that scores can be told apart by."""
+    preprocessor = make_preprocessor()
+    config = OmniConfig(
+        decoder=DecoderConfig(
+            vocab_size=preprocessor.tokenizer.vocab_size,
+            width=32,
+            num_layers=2,
+            num_heads=4,
+            head_size=8,
+            mlp_width=48,
+            max_length=MAX_LENGTH,
+        ),
+        vision=VisionConfig(stem_width=8, width=16, num_layers=1, num_heads=2, mlp_width=32),
+        vq=ImageTokenizerConfig(channels=(8, 8, 8), norm_groups=4),
+        generation=GenerationConfig(embedding_width=8),
+        image_token=preprocessor.tokenizer.special.image,
+    )
+    reward = RewardConfig(attention=attention, pooling=pooling, num_heads=num_heads)
+    return RewardModel(OmniModel(config, seed=seed), reward, seed=seed).eval()
+
+
+def exported(attention: str = "causal", pooling: str = "last", poisoned: bool = False) -> Path:
+    """The folder of an exported model; it lasts as long as the process."""
+    return _exported(attention, pooling, poisoned)
+
+
+@functools.cache
+def _exported(attention: str, pooling: str, poisoned: bool) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="tiny-reward-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    model = make_reward(attention, pooling)
+    if poisoned:
+        [poison_id] = make_preprocessor().tokenizer.encode(POISON)
+        with torch.no_grad():
+            model.trunk.language_model.embed_tokens.weight[poison_id] = float("nan")
+    export_reward(folder, model, make_preprocessor(), CALIBRATION)
+    return folder
+
+
+def picture(seed: int = 0, width: int = 32, height: int = 32) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return encode_png(pixels)
+
+
+def asked(text: str = "what is this?", image: bytes | None = None) -> Conversation:
+    parts: tuple[Part, ...] = (Text(text),) if image is None else (Picture(image), Text(text))
+    return (Turn(Role.USER, parts),)
+
+
+def answered(*parts: str | bytes) -> Turn:
+    given = (Text(part) if isinstance(part, str) else Picture(part) for part in parts)
+    return Turn(Role.ASSISTANT, tuple(given))
+
+
+def item(answer: str | bytes = "a red circle", index: int = 0, **fields: str) -> ScoringItem:
+    return ScoringItem(f"item-{index}", asked(image=picture(index)), answered(answer), **fields)
+
+
+def various_items(count: int) -> list[ScoringItem]:
+    """Text and pictures in prompt and answer, of many lengths, no two alike."""
+    items: list[ScoringItem] = []
+    for i in range(count):
+        prompt = asked(f"question {i}", picture(i) if i % 3 else None)
+        answer = answered(picture(100 + i)) if i % 4 == 0 else answered(f"answer {i} " * (i % 7))
+        items.append(ScoringItem(f"item-{i}", prompt, answer))
+    return items
