@@ -4,7 +4,14 @@ from typing import Annotated
 
 import typer
 
+from services.cli.commands.chat import chat
+from services.cli.commands.demo import demo
 from services.cli.commands.down import down
+from services.cli.commands.eval import eval_
+from services.cli.commands.new import new
+from services.cli.commands.pretrain import pretrain
+from services.cli.commands.replay import replay
+from services.cli.commands.run import run
 from services.cli.commands.status import status
 from services.cli.commands.up import up
 from services.cli.errors import ReportingGroup
@@ -18,7 +25,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_SERVICES = "Services"
+_TRY, _TRAIN, _SERVICES = "Try it", "Train and measure", "Services"
+app.command(rich_help_panel=_TRY)(demo)
+app.command(rich_help_panel=_TRY)(chat)
+app.command(rich_help_panel=_TRAIN)(run)
+app.command("eval", rich_help_panel=_TRAIN)(eval_)
+app.add_typer(new, name="new", rich_help_panel=_TRAIN)
+app.command(rich_help_panel=_TRAIN)(pretrain)
+app.command(rich_help_panel=_TRAIN)(replay)
 app.command(rich_help_panel=_SERVICES)(up)
 app.command(rich_help_panel=_SERVICES)(down)
 app.command(rich_help_panel=_SERVICES)(status)

@@ -11,6 +11,11 @@ from services.cli.experiments.nlvr.source import read_examples, split_by_sentenc
 from services.common.dataset import JsonlSource
 
 _DATA = Path(__file__).parents[4] / "shared" / "data" / "nlvr"
+_OUTCOMES = {
+    "true": judgement_pb2.PAIR_OUTCOME_FIRST,
+    "false": judgement_pb2.PAIR_OUTCOME_SECOND,
+    "nonsense": judgement_pb2.PAIR_OUTCOME_BOTH_BAD,
+}
 pytestmark = pytest.mark.data
 
 
@@ -51,14 +56,19 @@ def test_a_vote_becomes_one_imported_judgement_of_a_pseudonymous_person(examples
     true, false = (c.candidate_id for c in item.candidates)
     for judgement in judgements:
         vote = example.votes[judgement.rater_id]
-        chosen = judgement_pb2.PAIR_OUTCOME_FIRST if vote == "true" else 2
-        assert judgement.pair.outcome == chosen
+        assert judgement.pair.outcome == _OUTCOMES[vote]
         assert (judgement.pair.first_candidate_id, judgement.pair.second_candidate_id) == (
             true,
             false,
         )
     assert [p.WhichOneof("kind") for p in item.prompt.messages[0].parts] == ["media", "text"]
     assert item.group_key == example.sentence
+
+
+def test_votes_of_nonsense_are_neither_answer(examples):
+    votes = Counter(vote for e in examples for vote in e.votes.values())
+    assert votes == {"true": 2685, "false": 2197, "nonsense": 63}
+    assert all(e.majority == e.label for e in examples)
 
 
 def test_the_label_is_not_among_what_the_feedback_service_gets(examples):

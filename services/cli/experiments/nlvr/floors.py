@@ -16,8 +16,8 @@ class Floors:
 
 
 def floors_of(examples: Sequence[NlvrExample]) -> Floors:
-    """Over the examples given; `single_person` is over their votes."""
-    votes = [(vote, e.label) for e in examples for vote in e.votes.values()]
+    """Over the examples given; `single_person` is over the votes for an answer."""
+    votes = [(vote, e.label) for e in examples for vote in e.decided]
     return Floors(
         always_true=_share([e.label == "true" for e in examples]),
         people_majority=_share([e.majority == e.label for e in examples]),

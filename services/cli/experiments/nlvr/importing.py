@@ -11,6 +11,12 @@ from services.cli.experiments.nlvr.source import ANSWERS, NlvrExample, Split
 from services.common.codecs import prompt_to_proto, turn_to_proto
 
 TASK = "nlvr"
+# Of a sentence that makes no sense, neither answer is right.
+_OUTCOMES = {
+    "true": judgement_pb2.PAIR_OUTCOME_FIRST,
+    "false": judgement_pb2.PAIR_OUTCOME_SECOND,
+    "nonsense": judgement_pb2.PAIR_OUTCOME_BOTH_BAD,
+}
 _RECORDED_AT_S = 1_483_228_800.0  # 2017: the corpus gives no time of a vote
 
 
@@ -49,11 +55,7 @@ def to_judgements(example: NlvrExample, project: str) -> list[judgement_pb2.Judg
             pair=judgement_pb2.PairJudgement(
                 first_candidate_id=first,
                 second_candidate_id=second,
-                outcome=(
-                    judgement_pb2.PAIR_OUTCOME_FIRST
-                    if vote == ANSWERS[0]
-                    else judgement_pb2.PAIR_OUTCOME_SECOND
-                ),
+                outcome=_OUTCOMES[vote],
             ),
         )
         for rater, vote in sorted(example.votes.items())

@@ -34,7 +34,7 @@ def check_reward(
         for example, margin in zip(examples[start:stop], margins, strict=True):
             if margin is not None:
                 labels.append(_agreement(margin, example.label))
-                votes += [_agreement(margin, vote) for vote in example.votes.values()]
+                votes += [_agreement(margin, vote) for vote in example.decided]
     return RewardAgreement(bootstrap_mean(labels), bootstrap_mean(votes))
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from services.cli.errors import UserError
 
 Answer = Literal["true", "false"]
+Vote = Literal["true", "false", "nonsense"]
 Split = Literal["train", "heldout"]
 ANSWERS: tuple[Answer, Answer] = ("true", "false")
 
@@ -23,7 +24,7 @@ class NlvrExample:
     example_id: str
     sentence: str
     label: Answer
-    votes: dict[str, Answer]
+    votes: dict[str, Vote]
     folder: Path
 
     def picture(self, rendering: int = 0) -> Path:
@@ -37,9 +38,13 @@ class NlvrExample:
 
     @property
     def majority(self) -> Answer:
-        """What most people voted; the five of the data never tie."""
-        num_true = sum(vote == "true" for vote in self.votes.values())
-        return "true" if 2 * num_true > len(self.votes) else "false"
+        """What most of those voted who found sense in it; the votes of the data never tie."""
+        return "true" if 2 * self.decided.count("true") > len(self.decided) else "false"
+
+    @property
+    def decided(self) -> list[Answer]:
+        """The votes for one of the answers."""
+        return [vote for vote in self.votes.values() if vote != "nonsense"]
 
 
 class _Row(BaseModel):
@@ -48,7 +53,7 @@ class _Row(BaseModel):
     label: Answer
     identifier: str
     directory: str
-    evals: dict[str, Answer]
+    evals: dict[str, Vote]
 
 
 def read_examples(data: Path) -> list[NlvrExample]:

@@ -1,0 +1,94 @@
+"""What is said in a chat: turns, the attached picture, and answers as they stream."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+from models.preprocessing.conversation import Part, Picture, Role, Text, Turn
+from protos.v1 import content_pb2, policy_generator_pb2, trajectory_pb2, versions_pb2
+from protos.v1.policy_generator_pb2_grpc import PolicyGeneratorStub
+from services.cli.errors import UserError
+from services.common.codecs import prompt_to_proto, turn_from_proto
+from services.common.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of an answer as it arrives: text, or a whole picture."""
+
+    text: str = ""
+    picture: bytes | None = None
+
+
+@dataclass
+class ChatSession:
+    """One conversation. Without `has_memory` each question is asked by itself."""
+
+    policy: PolicyGeneratorStub
+    model: versions_pb2.ModelRef
+    temperature: float
+    max_tokens: int
+    has_memory: bool
+    picture: Picture | None = None
+    seed: int | None = None
+    turns: list[Turn] = field(default_factory=list)
+
+    def attach(self, path: Path | None) -> None:
+        """Shows a picture with the questions from now on; None shows none."""
+        if path is None:
+            self.picture = None
+            return
+        if not path.is_file():
+            raise UserError(f"there is no picture {path}")
+        self.picture = Picture(path.read_bytes())
+
+    def forget(self) -> None:
+        """Begins a new conversation."""
+        self.turns.clear()
+
+    def ask(self, text: str, draw: bool = False) -> Iterator[Piece]:
+        """The answer, piece by piece; the turn is remembered once it is whole."""
+        parts: list[Part] = [Text(text)]
+        if self.picture is not None and not draw:
+            parts.insert(0, self.picture)
+        question = Turn(Role.USER, tuple(parts))
+        past = self.turns if self.has_memory else []
+        request = self._request((*past, question), draw)
+        for response in self.policy.Generate(request):
+            match response.WhichOneof("event"):
+                case "delta" if response.delta.text:
+                    yield Piece(text=response.delta.text)
+                case "finished":
+                    yield from self._finish(question, response.finished)
+
+    def _request(
+        self, conversation: tuple[Turn, ...], draw: bool
+    ) -> policy_generator_pb2.GenerateRequest:
+        modality = (
+            trajectory_pb2.OUTPUT_MODALITY_IMAGE if draw else trajectory_pb2.OUTPUT_MODALITY_TEXT
+        )
+        return policy_generator_pb2.GenerateRequest(
+            request_id=f"chat-{uuid4().hex}",
+            model=self.model,
+            prompt=prompt_to_proto(conversation),
+            sampling=trajectory_pb2.SamplingParams(
+                temperature=self.temperature,
+                max_tokens=None if draw else self.max_tokens,
+                seed=self.seed,
+                output=modality,
+            ),
+            stream_deltas=True,
+        )
+
+    def _finish(self, question: Turn, sample: trajectory_pb2.Sample) -> Iterator[Piece]:
+        if sample.finish_reason == trajectory_pb2.FINISH_REASON_FAILED:
+            raise UserError(f"the answer failed: {sample.error}")
+        message = content_pb2.Message(role=content_pb2.ROLE_ASSISTANT, parts=sample.parts)
+        answer = turn_from_proto(message, _no_media_by_hash)
+        yield from (Piece(picture=p.data) for p in answer.parts if isinstance(p, Picture))
+        self.turns += [question, answer]
+
+
+def _no_media_by_hash(sha256: str) -> bytes:
+    raise NotFound(f"the answer names media {sha256} by hash")
