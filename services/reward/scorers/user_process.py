@@ -101,6 +101,8 @@ class UserProcess:
                 self._writer.write(struct.pack(">I", len(message)) + message)
                 await self._writer.drain()
                 return Reply.model_validate_json(await self._read_frame())
+        except TimeoutError:  # an OSError too
+            raise
         except (OSError, EOFError, ValidationError) as error:
             raise UserProcessEnded(await self._explain(error)) from error
 
@@ -139,10 +141,10 @@ class UserProcess:
         return f"the user's process ended with status {status}" + (f": {said}" if said else "")
 
     async def _keep_output(self) -> None:
-        """Reads what the function prints: the end goes into errors, all into the debug log."""
+        """Reads what the function prints: its end goes into errors, its beginning into the log."""
         assert self._process.stdout is not None
         log = get_logger(__name__)
         while chunk := await self._process.stdout.read(4096):
             text = chunk.decode(errors="replace")
             self._output.append(text)
-            log.debug("user scorer printed", text=text)
+            log.debug("user scorer printed", text=text[:_OUTPUT_CHARS])
