@@ -31,7 +31,8 @@ def messages() -> Console:
 
 
 def progress_bar(console: Console | None = None) -> Progress:
-    """A bar with counts and the time left, gone when it is done."""
+    """A bar with counts and the time left, gone when it is done; nothing where none can be."""
+    out = console or messages()
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -39,8 +40,9 @@ def progress_bar(console: Console | None = None) -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=console or messages(),
+        console=out,
         transient=True,
+        disable=not out.is_terminal,
     )
 
 

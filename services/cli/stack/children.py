@@ -10,10 +10,8 @@ from pathlib import Path
 
 from services.cli.stack.cores import thread_environment
 from services.cli.stack.layout import HOST, Layout, ServiceLayout
+from services.cli.stack.log_tail import log_tail
 from services.cli.stack.state import ProcessRef, ServiceState
-
-_TAIL_LINES = 12
-_TAIL_BYTES = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +34,7 @@ class Child:
         self._threads = options.threads[service.name]
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
+            self._log_begin_byte = log.tell()
             self.process = subprocess.Popen(
                 # -P: a folder named `services` where the user stands must not be imported.
                 [sys.executable, "-P", "-m", f"services.{service.name}"],
@@ -65,6 +64,10 @@ class Child:
             started_at_s=self.started_at_s,
             restarts=restarts,
         )
+
+    def log_end(self) -> str:
+        """The last lines that it wrote, not those of an earlier start."""
+        return log_tail(self.log, self._log_begin_byte)
 
     def terminate(self) -> None:
         """Asks it to drain and end."""
@@ -98,15 +101,3 @@ def service_environment(
     offered = {k: v for k, v in offered.items() if prefix + k not in os.environ}
     own = {prefix + field: value for field, value in (decided | offered).items()}
     return own | thread_environment(int(threads))
-
-
-def log_tail(path: Path) -> str:
-    """The last lines of a log."""
-    try:
-        with open(path, "rb") as log:
-            log.seek(0, os.SEEK_END)
-            log.seek(max(0, log.tell() - _TAIL_BYTES))
-            text = log.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
-    return "\n".join(text.splitlines()[-_TAIL_LINES:])

@@ -8,10 +8,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 Health = Literal["serving", "not serving", "no answer"]
 _TIMEOUT_S = 1.0
+_HTTP_TIMEOUT_S = 3.0  # the gateway asks the services in turn before it answers
 
 
 def check_health(address: str, grpc_name: str | None) -> Health:
-    """The health of a service; takes a second at most."""
+    """The health of a service; takes a few seconds at most."""
     return _http_health(address) if grpc_name is None else _grpc_health(address, grpc_name)
 
 
@@ -28,7 +29,7 @@ def _grpc_health(address: str, grpc_name: str) -> Health:
 
 
 def _http_health(address: str) -> Health:
-    connection = http.client.HTTPConnection(address, timeout=_TIMEOUT_S)
+    connection = http.client.HTTPConnection(address, timeout=_HTTP_TIMEOUT_S)
     try:
         connection.request("GET", "/health/ready")
         return "serving" if connection.getresponse().status == 200 else "not serving"

@@ -5,15 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
 import psutil
+import typer
 
 from services.cli.errors import UserError
-from services.cli.stack.children import log_tail
 from services.cli.stack.connection import start_and_wait, supervisor_of
 from services.cli.stack.layout import layout_at, require_free_ports
+from services.cli.stack.log_tail import log_tail
 from services.cli.stack.state import UpState, read_state, remove_state
 from services.cli.stack.supervisor import Supervisor
 from services.cli.terminal import messages, results
@@ -34,13 +36,12 @@ def up_foreground(home: Path, port_base: int, deadline_s: float) -> None:
         start_and_wait(supervisor, deadline_s)
         print_addresses(supervisor)
         messages().print("[dim]Ctrl-C stops them[/]")
-        supervisor.watch(stop)
-    except KeyboardInterrupt:
-        pass
+        with suppress(KeyboardInterrupt):
+            supervisor.watch(stop)
+        messages().print("letting requests finish")
     finally:
-        with messages().status("letting requests finish"):
-            supervisor.stop()
-        messages().print("all services stopped")
+        supervisor.stop()
+    messages().print("all services stopped")
 
 
 def up_detached(home: Path, port_base: int, deadline_s: float) -> None:
@@ -60,7 +61,8 @@ def up_detached(home: Path, port_base: int, deadline_s: float) -> None:
     with messages().status("starting services"):
         while "ready in" not in log_tail(log_path):
             if behind.poll() is not None:
-                raise UserError(log_path.read_text().strip().removeprefix("error").strip())
+                messages().print(log_path.read_text().strip(), markup=False)
+                raise typer.Exit(1)
             time.sleep(_POLL_S)
     results().print(log_path.read_text().strip())
 

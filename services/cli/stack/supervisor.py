@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from services.cli.errors import UserError
-from services.cli.stack.children import Child, StackOptions, log_tail
+from services.cli.stack.children import Child, StackOptions
 from services.cli.stack.layout import Layout, require_free_ports
 from services.cli.stack.readiness import check_health
 from services.cli.stack.state import ProcessRef, UpState, remove_state, write_state
@@ -151,4 +151,4 @@ def _exit_text(child: Child) -> str:
 
 
 def _tail(child: Child) -> str:
-    return "\n".join(f"  | {line}" for line in log_tail(child.log).splitlines())
+    return "\n".join(f"  | {line}" for line in child.log_end().splitlines())

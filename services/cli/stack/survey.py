@@ -41,22 +41,21 @@ def survey_table(state: UpState, reports: list[ServiceReport]) -> Table:
     """For people."""
     note = "" if state.is_watched else "; its supervisor has died: a service that dies stays dead"
     table = Table(title=f"home {state.home}{note}", title_justify="left", box=None, pad_edge=False)
-    for column in ("service", "health", "serves"):
-        table.add_column(column)
+    for column in ("service", "health", "address"):
+        table.add_column(column, no_wrap=True)
     for column in ("memory", "uptime", "restarts"):
-        table.add_column(column, justify="right")
-    table.add_column("address")
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("serves", overflow="fold")
     for r in sorted(reports, key=lambda r: r.service.name):
         color = "green" if r.health == "serving" else "red"
-        is_http = r.service.grpc_name is None
         table.add_row(
             r.service.name,
             f"[{color}]{r.health}[/]",
-            r.serves,
+            r.service.address,
             f"{r.rss_bytes / _MIB:.0f} MiB",
             duration_text(r.uptime_s),
             str(r.service.restarts),
-            f"http://{r.service.address}" if is_http else r.service.address,
+            r.serves,
         )
     return table
 
@@ -123,7 +122,7 @@ def _report(service: ServiceState) -> ServiceReport:
 def _serves(service: ServiceState) -> str:
     ask = _ASK.get(service.name)
     if ask is None:
-        return ""
+        return f"http://{service.address}" if service.grpc_name is None else ""
     with grpc.insecure_channel(service.address) as channel:
         try:
             return ask(channel)

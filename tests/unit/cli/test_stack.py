@@ -1,3 +1,4 @@
+import json
 import os
 import socket
 import subprocess
@@ -8,9 +9,10 @@ import psutil
 import pytest
 
 from services.cli.errors import UserError
-from services.cli.stack.children import StackOptions, log_tail, service_environment
+from services.cli.stack.children import StackOptions, service_environment
 from services.cli.stack.cores import divide_cores, thread_environment
 from services.cli.stack.layout import layout_at, require_free_ports
+from services.cli.stack.log_tail import log_tail
 from services.cli.stack.readiness import check_health
 from services.cli.stack.state import ProcessRef, UpState, read_state, remove_state, write_state
 from services.cli.stack.survey import duration_text
@@ -77,7 +79,19 @@ def test_the_tail_of_a_log_is_its_last_lines(tmp_path):
     lines = log_tail(log).splitlines()
     assert lines[-1] == "line 4999"
     assert len(lines) == 12
+    assert log_tail(log, since_byte=log.stat().st_size - 10).splitlines() == ["line 4999"]
     assert log_tail(tmp_path / "none.log") == ""
+
+
+def test_json_in_a_log_is_made_readable(tmp_path):
+    log = tmp_path / "x.log"
+    entry = {"event": "rpc failed", "level": "error", "timestamp": "2026-11-24T01:02:03Z"}
+    log.write_text(json.dumps(entry | {"method": "Score", "exception": "Traceback\n  boom"}))
+    assert log_tail(log).splitlines() == [
+        "01:02:03 error rpc failed method=Score",
+        "Traceback",
+        "  boom",
+    ]
 
 
 def test_nothing_that_listens_is_no_answer():
