@@ -1,6 +1,5 @@
 """Generate: one application request, streamed, and spooled for feedback when it is answered."""
 
-import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -25,7 +24,7 @@ from services.policy.engine.request import Event, Group, Job, Priority, Sample, 
 from services.policy.engine.served_model import ServedModel
 from services.policy.prompts import PromptReader, ReadPrompt
 from services.policy.residents import Lease, Residents
-from services.policy.samples import answers_to_parts, sample_to_proto, top_to_proto
+from services.policy.samples import AnswerDecoder, sample_to_proto, top_to_proto
 from services.policy.sampling_params import (
     check_num_samples,
     output_mode,
@@ -71,12 +70,14 @@ class Generate:
         engine: Engine,
         residents: Residents,
         prompts: PromptReader,
+        decoder: AnswerDecoder,
         spool: SpoolPusher,
     ) -> None:
         self._config = config
         self._engine = engine
         self._residents = residents
         self._prompts = prompts
+        self._decoder = decoder
         self._spool = spool
 
     async def run(
@@ -134,7 +135,7 @@ class Generate:
         if finished:
             stop = answer.group.sampling.stop
             answers = [(sample.token_ids_T.tolist(), stop) for sample in finished]
-            parts = await asyncio.to_thread(answers_to_parts, answer.served, answers)
+            parts = await self._decoder.parts(answer.served, answers)
             samples = [
                 sample_to_proto(sample, answer.request_id, its_parts)
                 for sample, its_parts in zip(finished, parts, strict=True)

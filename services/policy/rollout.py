@@ -1,6 +1,5 @@
 """Rollout: groups of samples for training, each sent when it is complete."""
 
-import asyncio
 import time
 import uuid
 from collections import defaultdict
@@ -25,7 +24,7 @@ from services.policy.engine.request import Group, Job, Priority, Sample
 from services.policy.metrics import PolicyMetrics
 from services.policy.prompts import PromptReader
 from services.policy.residents import Lease, Residents
-from services.policy.samples import answers_to_parts, sample_to_proto
+from services.policy.samples import AnswerDecoder, sample_to_proto
 from services.policy.sampling_params import (
     check_num_samples,
     output_mode,
@@ -57,12 +56,14 @@ class Rollout:
         engine: Engine,
         residents: Residents,
         prompts: PromptReader,
+        decoder: AnswerDecoder,
         metrics: PolicyMetrics,
     ) -> None:
         self._config = config
         self._engine = engine
         self._residents = residents
         self._prompts = prompts
+        self._decoder = decoder
         self._metrics = metrics
 
     async def run(
@@ -79,7 +80,7 @@ class Rollout:
             with submitted(self._engine, job):
                 async for samples in _complete_groups(inbox, job):
                     num_tokens += sum(len(sample.token_ids_T) for sample in samples)
-                    yield pb.RolloutResponse(group=await _group(order, lease, samples))
+                    yield pb.RolloutResponse(group=await self._group(order, lease, samples))
             self._metrics.rollouts.inc()
             timing = timing_of(job, started_s, order.preprocess_s, num_tokens)
             version = job.model.version  # the newest that sampled
@@ -98,11 +99,12 @@ class Rollout:
         request_id = request.request_id or f"rollout-{uuid.uuid4().hex}"
         seed = seed_of(request.sampling, request_id)
         groups = [
-            await self._group(index, request, seed, lease) for index in range(len(request.prompts))
+            await self._read_group(index, request, seed, lease)
+            for index in range(len(request.prompts))
         ]
         return _Order(request, request_id, tuple(groups), time.monotonic() - started_s)
 
-    async def _group(
+    async def _read_group(
         self, index: int, request: pb.RolloutRequest, seed: int, lease: Lease
     ) -> Group:
         prompt = request.prompts[index]
@@ -134,6 +136,24 @@ class Rollout:
             self._residents.follow(job, request.model.alias, lease)
         return job
 
+    async def _group(
+        self, order: _Order, lease: Lease, samples: list[Sample]
+    ) -> trajectories.Group:
+        group = order.groups[samples[0].group_index]
+        group_id = order.group_id(group.index)
+        parts: list[list[content_pb2.Part]] = [[] for _ in samples]
+        if order.request.return_parts:
+            answers = [(sample.token_ids_T.tolist(), group.sampling.stop) for sample in samples]
+            parts = await self._decoder.parts(lease.served, answers)
+        return trajectories.Group(
+            group_id=group_id,
+            samples=[sample_to_proto(s, group_id, p) for s, p in zip(samples, parts, strict=True)],
+            prompt_token_ids=group.prompt.token_ids.tolist(),
+            media_sha256=group.prompt.media_sha256,
+            preprocessing_fingerprint=lease.served.preprocessor.fingerprint,
+            sampling=sampling_to_proto(group.sampling),
+        )
+
 
 async def _complete_groups(inbox: EventInbox, job: Job) -> AsyncIterator[list[Sample]]:
     """The samples of each group, in order, once all of them are there."""
@@ -144,20 +164,3 @@ async def _complete_groups(inbox: EventInbox, job: Job) -> AsyncIterator[list[Sa
             samples.append(sample)
             if len(samples) == job.groups[sample.group_index].num_samples:
                 yield sorted(samples, key=lambda s: s.sample_index)
-
-
-async def _group(order: _Order, lease: Lease, samples: list[Sample]) -> trajectories.Group:
-    group = order.groups[samples[0].group_index]
-    group_id = order.group_id(group.index)
-    parts: list[list[content_pb2.Part]] = [[] for _ in samples]
-    if order.request.return_parts:
-        answers = [(sample.token_ids_T.tolist(), group.sampling.stop) for sample in samples]
-        parts = await asyncio.to_thread(answers_to_parts, lease.served, answers)
-    return trajectories.Group(
-        group_id=group_id,
-        samples=[sample_to_proto(s, group_id, p) for s, p in zip(samples, parts, strict=True)],
-        prompt_token_ids=group.prompt.token_ids.tolist(),
-        media_sha256=group.prompt.media_sha256,
-        preprocessing_fingerprint=lease.served.preprocessor.fingerprint,
-        sampling=sampling_to_proto(group.sampling),
-    )

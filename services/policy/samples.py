@@ -1,6 +1,8 @@
 """Sampled answers on the wire: ids with their numbers, and the text and pictures people see."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -53,8 +55,35 @@ def top_to_proto(top: engine.TopLogprobs, served: ServedModel | None = None) -> 
     )
 
 
+# Sampled ids, and the stop strings that ended them.
+Answer = tuple[Sequence[int], tuple[str, ...]]
+
+
+class AnswerDecoder:
+    """Decodes answers for people, on a thread of its own with one intra-op thread.
+
+    The engine changes its thread count from step to step; pictures must not depend on it.
+    """
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(
+            1, "decoder", initializer=torch.set_num_threads, initargs=(1,)
+        )
+
+    async def parts(
+        self, served: ServedModel, answers: Sequence[Answer]
+    ) -> list[list[content_pb2.Part]]:
+        """See `answers_to_parts`."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, answers_to_parts, served, answers)
+
+    def close(self) -> None:
+        """Waits for what is being decoded."""
+        self._executor.shutdown()
+
+
 def answers_to_parts(
-    served: ServedModel, answers: Sequence[tuple[Sequence[int], tuple[str, ...]]]
+    served: ServedModel, answers: Sequence[Answer]
 ) -> list[list[content_pb2.Part]]:
     """Each answer (its ids, its stop strings) for people; the pictures of all decode together.
 

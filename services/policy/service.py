@@ -23,6 +23,7 @@ from services.policy.metrics import PolicyMetrics
 from services.policy.prompts import PromptReader
 from services.policy.residents import KIND, Residents
 from services.policy.rollout import Rollout
+from services.policy.samples import AnswerDecoder
 from services.policy.servicer import PolicyServicer
 from services.policy.spool import Spool
 from services.policy.spool_pusher import SpoolPusher
@@ -45,16 +46,18 @@ def open_servicers(config: PolicyConfig) -> OpenServicers:
             residents = Residents(store, engine, config.kept_retired, config.max_resident)
             media = MediaCache(config.media_cache_mib << 20)
             prompts = PromptReader(config, media)
+            decoder = AnswerDecoder()
+            stack.callback(decoder.close)
             weights = WeightUpdates(config, residents, metrics)
             stack.callback(weights.close)
             servicer = PolicyServicer(
-                Generate(config, engine, residents, prompts, pusher),
-                Rollout(config, engine, residents, prompts, metrics),
+                Generate(config, engine, residents, prompts, decoder, pusher),
+                Rollout(config, engine, residents, prompts, decoder, metrics),
                 weights,
                 residents,
             )
             _watch(metrics, engine, residents, media, config)
-            await _preload(residents)
+            await _preload(residents, config.max_resident)
             add_to = partial(
                 policy_generator_pb2_grpc.add_PolicyGeneratorServicer_to_server, servicer
             )
@@ -81,13 +84,19 @@ def install_base(store: VersionStore, folder: Path) -> None:
         store.set_alias(KIND, alias, manifest.version, max(record.epoch, record.lease_epoch))
 
 
-async def _preload(residents: Residents) -> None:
-    """Has `stable` in memory before the first request; other aliases load when they are asked."""
-    try:
-        with await residents.lease(ModelRef(alias=STABLE)):
-            pass
-    except AttuneError as error:
-        get_logger(__name__).warning("stable is not loaded", reason=str(error))
+async def _preload(residents: Residents, max_versions: int) -> None:
+    """Has what aliases name in memory before the first request, `stable` first.
+
+    What does not fit, or cannot be used, is left to the request that asks for it.
+    """
+    aliases = sorted(residents.store.aliases(KIND), key=lambda a: (a.alias != STABLE, a.alias))
+    first_alias_of = {record.version: record.alias for record in reversed(aliases)}
+    for alias in list(reversed(first_alias_of.values()))[:max_versions]:
+        try:
+            with await residents.lease(ModelRef(alias=alias)):
+                pass
+        except AttuneError as error:
+            get_logger(__name__).error("alias not loaded", alias=alias, reason=str(error))
 
 
 @contextmanager

@@ -94,6 +94,30 @@ async def test_a_replica_that_missed_the_commit_catches_up(policy: Policy, tmp_p
     assert (await policy.generate()).started.policy_version == manifest.version
 
 
+async def test_a_starting_replica_loads_its_aliases(tmp_path) -> None:
+    async with running_policy(tmp_path) as policy:
+        published = [
+            (await policy.publish(f"run/{seed}", save(tmp_path / f"{seed}", seed=seed))).version
+            for seed in (2, 3)
+        ]
+    stable = policy.store.resolve(KIND, "stable")
+    async with running_policy(tmp_path) as restarted:
+        assert set(await restarted.versions()) == {stable, *published}
+    async with running_policy(tmp_path, max_resident=1) as small:
+        assert set(await small.versions()) == {stable}
+        assert (await small.generate(model=versions_pb2.ModelRef(alias="run/2"))).samples
+
+
+async def test_an_unusable_alias_does_not_keep_a_replica_from_starting(tmp_path) -> None:
+    async with running_policy(tmp_path) as policy:
+        manifest = put(policy.store, save(tmp_path / "new", model=poisoned()))
+        policy.store.set_alias(KIND, "run/1", manifest.version, epoch=1)
+    async with running_policy(tmp_path) as restarted:
+        assert (await restarted.generate()).samples
+        error = await _refused(restarted.generate(model=RUN))
+    assert error.code() is FAILED_PRECONDITION
+
+
 async def test_an_aborted_version_is_forgotten(policy: Policy, tmp_path) -> None:
     manifest, epoch = _stored(policy, save(tmp_path / "new", seed=2))
     await policy.prepare("stable", epoch, manifest, _folder(policy, manifest))

@@ -25,6 +25,7 @@ from services.policy.engine.request import Event, FinishReason, Job, Sample
 from services.policy.engine.scheduler import Scheduler
 from services.policy.engine.sequence import Pending
 from services.policy.engine.served_model import ServedModel
+from services.policy.engine.threads import set_threads
 
 
 class EngineObserver(Protocol):
@@ -49,6 +50,7 @@ class Engine:
     def __init__(self, limits: EngineLimits, observer: EngineObserver) -> None:
         self.limits = limits
         self._observer = observer
+        self._num_threads = torch.get_num_threads()
         self._scheduler = Scheduler(limits)
         self._commands: deque[Callable[[], None]] = deque()
         self._wake = threading.Condition()
@@ -128,6 +130,7 @@ class Engine:
     def _step(self, lane: Lane) -> None:
         chosen = lane.schedule()
         involved = [s for p in chosen for s in p.sequences] if chosen else lane.running()
+        set_threads(lane.num_positions(chosen), self._num_threads)
         started_s = time.monotonic()
         try:
             result = lane.run(chosen)

@@ -56,6 +56,12 @@ class Lane:
             self.num_waiting -= len(pending.sequences)
         return chosen
 
+    def num_positions(self, chosen: list[Pending]) -> int:
+        """Tokens that the next step computes."""
+        if not chosen:
+            return self.batch.rows.count
+        return sum(len(pending.token_ids_L) for pending in chosen)
+
     def run(self, chosen: list[Pending]) -> StepResult:
         """One step: prefill of `chosen`, or one token for all that runs."""
         self._was_prefill = bool(chosen)
