@@ -1,0 +1,4 @@
+"""What a run does, by its recipe's stage: pretrain · sft · reward · policy.
+
+`steps` is the loop that policy and sft share; `showing` picks samples for people.
+"""
