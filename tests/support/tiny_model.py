@@ -1,4 +1,4 @@
-"""A random model of the world's sizes (32×32 pictures of 64 codes), small enough to start at once."""
+"""A random model of the sizes of the world (32×32 pictures of 64 codes) that starts at once."""
 
 from pathlib import Path
 

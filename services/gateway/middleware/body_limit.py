@@ -27,7 +27,9 @@ class BodyLimit:
         if body is None:
             await self._discard(receive)
             message = f"the body has more than {self._max_bytes} bytes, which is the most allowed"
-            await error_response(BodyTooLarge(message))(scope, receive, send)
+            response = error_response(BodyTooLarge(message))
+            response.headers["Connection"] = "close"  # or one that sends for ever would be kept
+            await response(scope, receive, send)
             return
         await self._app(scope, _replay(body, receive), send)
 

@@ -1,0 +1,104 @@
+"""A service that is down, slow or full: the gateway says so, and goes on."""
+
+from collections.abc import Iterator
+
+import httpx
+import openai
+import pytest
+
+from tests.support.processes import ServiceProcess, free_port, running
+
+CHAT = {"model": "stable", "messages": [{"role": "user", "content": "hello"}]}
+LONG = CHAT | {"n": 16, "max_completion_tokens": 400, "ignore_eos": True}
+
+
+@pytest.fixture(scope="module")
+def lone_gateway(tmp_path_factory) -> Iterator[ServiceProcess]:
+    """A gateway whose services are all down."""
+    names = ("policy", "reward", "trainer", "feedback")
+    addresses = {f"{name}_address": f"127.0.0.1:{free_port()}" for name in names}
+    with running("gateway", tmp_path_factory.mktemp("lone"), **addresses) as process:
+        yield process
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "service"),
+    [
+        ("POST", "/v1/chat/completions", CHAT, "policy"),
+        ("POST", "/v1/chat/completions", CHAT | {"stream": True}, "policy"),
+        ("POST", "/v1/images/generations", {"prompt": "a circle"}, "policy"),
+        ("GET", "/v1/models", None, "policy"),
+        ("POST", "/v1/feedback", {"completion_id": "x", "value": "up"}, "feedback"),
+        ("GET", "/api/runs", None, "trainer"),
+        ("GET", "/api/runs/x/events", None, "trainer"),
+    ],
+)
+def test_a_service_that_is_down_is_a_503_that_names_it(lone_gateway, method, path, body, service):
+    response = httpx.request(method, lone_gateway.url + path, json=body, timeout=30)
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) > 0
+    error = response.json()["error"]
+    assert error["code"] == "service_unavailable"
+    assert f"the {service} service" in error["message"]
+    assert "127.0.0.1" not in error["message"]
+
+
+def test_without_a_policy_the_gateway_lives_but_is_not_ready(lone_gateway):
+    assert httpx.get(f"{lone_gateway.url}/health/live").status_code == 200
+    ready = httpx.get(f"{lone_gateway.url}/health/ready")
+    assert ready.status_code == 503
+    assert "policy" in ready.json()["not_serving"]
+    overview = httpx.get(f"{lone_gateway.url}/api/services")
+    assert overview.json()["services"][0]["health"] == "unreachable"
+    assert httpx.get(lone_gateway.url).status_code == 200
+
+
+def test_without_feedback_all_else_goes_on(policy_service, tmp_path):
+    addresses = {
+        "policy_address": policy_service.address,
+        "feedback_address": f"127.0.0.1:{free_port()}",
+    }
+    with running("gateway", tmp_path, **addresses) as gateway:
+        answer = httpx.post(f"{gateway.url}/v1/chat/completions", json=CHAT).json()
+        feedback = {"completion_id": answer["id"], "value": "up"}
+        assert httpx.post(f"{gateway.url}/v1/feedback", json=feedback).status_code == 503
+        assert httpx.get(f"{gateway.url}/health/ready").status_code == 200
+        assert httpx.get(f"{gateway.url}/v1/models").status_code == 200
+
+
+def test_a_full_queue_is_a_rate_limit(base_checkpoint, tmp_path):
+    narrow = {"max_rows": 1, "reserved_rows": 0, "max_waiting_samples": 1}
+    with (
+        running("policy", tmp_path, base_checkpoint=base_checkpoint, **narrow) as policy,
+        running("gateway", tmp_path, policy_address=policy.address) as gateway,
+        openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        body = LONG | {"stream": True}
+        with httpx.stream("POST", f"{gateway.url}/v1/chat/completions", json=body) as busy:
+            assert busy.status_code == 200
+            with pytest.raises(openai.RateLimitError) as limited:
+                client.chat.completions.create(**CHAT)
+        assert limited.value.response.headers["retry-after"] == "1"
+        assert limited.value.code == "rate_limit_exceeded"
+
+
+def test_a_policy_that_dies_ends_a_stream_with_an_error_and_is_found_again(
+    base_checkpoint, tmp_path
+):
+    port = free_port()
+    policy = {"base_checkpoint": base_checkpoint, "port": port}
+    with running("gateway", tmp_path, policy_address=f"127.0.0.1:{port}") as gateway:
+        url = f"{gateway.url}/v1/chat/completions"
+        with (
+            running("policy", tmp_path, **policy) as process,
+            httpx.stream("POST", url, json=LONG | {"stream": True}) as response,
+        ):
+            lines = response.iter_lines()
+            next(lines)
+            process.kill()
+            last = [line for line in lines if line][-1]
+        assert '"error"' in last
+        assert '"server_error"' in last
+        assert httpx.post(url, json=CHAT, timeout=30).status_code == 503
+        with running("policy", tmp_path, **policy):
+            assert httpx.post(url, json=CHAT, timeout=30).status_code == 200
