@@ -109,7 +109,7 @@ async def submit_feedback(
 
 
 def judgements(body: FeedbackRequest, idempotency_key: str | None = None) -> list[Judgement]:
-    """What the feedback says, kind by kind."""
+    """What the feedback says, kind by kind; the log dates it, so that a repeat is the same."""
     candidate_id = f"{body.completion_id}/{body.choice}"
     key = idempotency_key or uuid.uuid4().hex
     kinds: list[dict[str, Any]] = []
@@ -127,7 +127,6 @@ def judgements(body: FeedbackRequest, idempotency_key: str | None = None) -> lis
             item_id=body.completion_id,
             rater_id=body.rater_id,
             rater_kind=RATER_KIND_APPLICATION,
-            judged_at_s=time.time(),
             comment=body.comment or "",
             **kind,
         )
@@ -170,4 +169,4 @@ async def _recorded(completion_id: Words, gateway: Gateway, timeout_s: float) ->
 def _raise_first_error(receipts: Iterable[JudgementReceipt]) -> None:
     for receipt in receipts:
         if receipt.error:
-            raise BadRequest(receipt.error)
+            raise BadRequest(f"the feedback log refused it: {receipt.error}")

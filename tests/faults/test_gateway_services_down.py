@@ -73,9 +73,12 @@ def test_a_full_queue_is_a_rate_limit(base_checkpoint, tmp_path):
         running("gateway", tmp_path, policy_address=policy.address) as gateway,
         openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client,
     ):
-        body = LONG | {"stream": True}
-        with httpx.stream("POST", f"{gateway.url}/v1/chat/completions", json=body) as busy:
-            assert busy.status_code == 200
+        url, body = f"{gateway.url}/v1/chat/completions", LONG | {"stream": True, "n": 1}
+        with (
+            httpx.stream("POST", url, json=body) as running_one,
+            httpx.stream("POST", url, json=body) as waiting_one,
+        ):
+            assert (running_one.status_code, waiting_one.status_code) == (200, 200)
             with pytest.raises(openai.RateLimitError) as limited:
                 client.chat.completions.create(**CHAT)
         assert limited.value.response.headers["retry-after"] == "1"
