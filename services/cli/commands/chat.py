@@ -9,7 +9,7 @@ from services.cli.commands.options import DEFAULT_HOME, DEFAULT_PORT_BASE, Home,
 
 
 def chat(
-    model: Annotated[str, typer.Argument(metavar="[ALIAS]", help="Alias or version.")] = "stable",
+    model: Annotated[str, typer.Argument(metavar="ALIAS", help="Alias or version.")] = "stable",
     image: Annotated[
         Path | None, typer.Option("--image", "-i", metavar="FILE", help="A picture to ask about.")
     ] = None,

@@ -15,7 +15,7 @@ from services.cli.commands.options import (
 
 def eval_(
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[ALIAS]...", help="Aliases or versions.")
+        list[str] | None, typer.Argument(metavar="ALIAS", help="Aliases or versions.")
     ] = None,
     families: Annotated[
         str, typer.Option(metavar="A,B", help="Families of the world to ask from.")

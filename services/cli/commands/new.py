@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-new = typer.Typer(no_args_is_help=True, help="Begin something of your own.")
+new = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="rich", help="Begin something of your own."
+)
 
 
 @new.callback()

@@ -9,9 +9,6 @@ from services.cli.runs.recipes import find_recipe
 from services.cli.runs.summary import require_success, run_figures
 from services.cli.stack.connection import Services
 
-# A rate that a stage reports, by the metric that holds it.
-_RATES = {"samples_per_s": "samples/s", "items_per_s": "items/s", "pairs_per_s": "pairs/s"}
-
 
 def train(
     services: Services, stage: Stage, recipe: str, overrides: Mapping[str, str]
@@ -21,13 +18,11 @@ def train(
     followed = watch_to_end(services, run)
     require_success(followed.run)
     stage.figures |= run_figures(followed)
-    stage.throughput = f"{followed.run.step} steps" + _rate_text(followed.metrics)
+    stage.throughput = f"{followed.run.step} steps" + _rate_text(followed)
     return followed
 
 
-def _rate_text(metrics: Mapping[str, float]) -> str:
-    for name, value in metrics.items():
-        unit = _RATES.get(name.rpartition("/")[2])
-        if unit:
-            return f", {value:.1f} {unit}"
-    return ""
+def _rate_text(followed: FollowedRun) -> str:
+    if not followed.num_samples or not followed.active_s:
+        return ""
+    return f", {followed.num_samples / followed.active_s:.1f} samples/s"

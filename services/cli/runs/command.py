@@ -6,7 +6,7 @@ from pathlib import Path
 from protos.v1 import training_orchestrator_pb2 as pb
 from services.cli.errors import UserError
 from services.cli.runs.following import FollowedRun, follow_run, resume_run, start_run
-from services.cli.runs.recipes import RecipeFile, find_recipe, parse_overrides, shipped_recipes
+from services.cli.runs.recipes import RecipeFile, find_recipe, parse_overrides, runnable_recipes
 from services.cli.runs.summary import print_summary, require_success, run_figures
 from services.cli.runs.view import run_view
 from services.cli.stack.connection import Place, Services, connected, require_state
@@ -28,7 +28,7 @@ class RunRequest:
 def run_command(asked: RunRequest, place: Place) -> None:
     """Starts or resumes a run. Raises UserError."""
     if (asked.recipe is None) == (asked.resume is None):
-        shipped = ", ".join(shipped_recipes())
+        shipped = ", ".join(runnable_recipes())
         raise UserError("name a recipe, or a run with --resume", f"shipped recipes: {shipped}")
     if not asked.watch:
         require_state(place.home)  # services of our own would stop with this command

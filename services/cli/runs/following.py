@@ -36,6 +36,8 @@ class FollowedRun:
     run: pb.Run
     first_metrics: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    num_samples: float = 0.0  # over all steps
+    active_s: float = 0.0  # what the phases of all steps took
     published: list[str] = field(default_factory=list)
     is_stopping: bool = False
 
@@ -46,6 +48,8 @@ class FollowedRun:
                 self.metrics |= event.metrics.values
                 for name, value in event.metrics.values.items():
                     self.first_metrics.setdefault(name, value)
+                    self.num_samples += value if name == "samples" else 0
+                    self.active_s += value if name.startswith("seconds/") else 0
             case "published":
                 self.published.append(event.published.version)
 

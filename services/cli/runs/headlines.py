@@ -13,8 +13,10 @@ _FIRST = (
     "reward_std",
     "scored_share",
     "grad_norm",
-    "samples_per_s",
-    "step_s",
+    "samples",
+    "seconds/rollout",
+    "seconds/score",
+    "seconds/learn",
 )
 
 

@@ -54,6 +54,15 @@ def shipped_recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(recipes_folder().glob("*.toml"))}
 
 
+def runnable_recipes() -> list[str]:
+    """Names of shipped recipes, without those that are stages of an experiment."""
+    shipped = shipped_recipes()
+    experiments = [
+        n for n, path in shipped.items() if RecipeFile(path, path.read_text()).experiment
+    ]
+    return [n for n in shipped if not any(n.startswith(f"{e}_") for e in experiments)]
+
+
 def find_recipe(name: str) -> RecipeFile:
     """The recipe of a shipped name, or of a path. Raises UserError, naming what is like it."""
     path = Path(name)
@@ -66,7 +75,7 @@ def find_recipe(name: str) -> RecipeFile:
         return RecipeFile(shipped[name], shipped[name].read_text())
     if path.suffix == ".toml" or "/" in name:
         raise UserError(f"there is no recipe file {name}")
-    raise UserError(f"there is no recipe named {name!r}", _suggestion(name, shipped))
+    raise UserError(f"there is no recipe named {name!r}", _suggestion(name))
 
 
 def parse_overrides(settings: Iterable[str]) -> dict[str, str]:
@@ -106,8 +115,9 @@ def _deep_copy(values: dict[str, Any]) -> dict[str, Any]:
     return {k: _deep_copy(v) if isinstance(v, dict) else v for k, v in values.items()}
 
 
-def _suggestion(name: str, shipped: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(shipped), n=1)
+def _suggestion(name: str) -> str:
+    shipped = runnable_recipes()
+    close = difflib.get_close_matches(name, shipped, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
     return f"one of {', '.join(shipped) or '(none shipped)'}, or a path to a .toml file"

@@ -35,7 +35,8 @@ def up_foreground(home: Path, port_base: int, deadline_s: float) -> None:
         supervisor.start()
         start_and_wait(supervisor, deadline_s)
         print_addresses(supervisor)
-        messages().print("[dim]Ctrl-C stops them[/]")
+        if messages().is_terminal:
+            messages().print("[dim]Ctrl-C stops them[/]")
         with suppress(KeyboardInterrupt):
             supervisor.watch(stop)
         messages().print("letting requests finish")
