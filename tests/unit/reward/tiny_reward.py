@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
+import onnx
 
 from models.config import (
     DecoderConfig,
@@ -62,21 +62,36 @@ def make_reward(
     return RewardModel(OmniModel(config, seed=seed), reward, seed=seed).eval()
 
 
-def exported(attention: str = "causal", pooling: str = "last", poisoned: bool = False) -> Path:
+def exported(attention: str = "causal", pooling: str = "last") -> Path:
     """The folder of an exported model; it lasts as long as the process."""
-    return _exported(attention, pooling, poisoned)
+    return _exported(attention, pooling)
 
 
 @functools.cache
-def _exported(attention: str, pooling: str, poisoned: bool) -> Path:
+def _exported(attention: str, pooling: str) -> Path:
+    folder = _temporary_folder()
+    model = make_reward(attention, pooling)
+    export_reward(folder, model, make_preprocessor(), CALIBRATION)
+    return folder
+
+
+@functools.cache
+def poisoned() -> Path:
+    """`exported()` with the embedding of POISON put to NaN."""
+    folder = _temporary_folder()
+    shutil.copytree(exported(), folder, dirs_exist_ok=True)
+    graph = onnx.load(folder / "trunk.onnx")
+    [weights] = [w for w in graph.graph.initializer if w.name.endswith("embed_tokens.weight")]
+    table_VD = onnx.numpy_helper.to_array(weights).copy()
+    table_VD[make_preprocessor().tokenizer.encode(POISON)] = np.nan
+    weights.CopyFrom(onnx.numpy_helper.from_array(table_VD, weights.name))
+    onnx.save(graph, folder / "trunk.onnx")
+    return folder
+
+
+def _temporary_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="tiny-reward-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    model = make_reward(attention, pooling)
-    if poisoned:
-        [poison_id] = make_preprocessor().tokenizer.encode(POISON)
-        with torch.no_grad():
-            model.trunk.language_model.embed_tokens.weight[poison_id] = float("nan")
-    export_reward(folder, model, make_preprocessor(), CALIBRATION)
     return folder
 
 
