@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TypeVar
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 
 from services.common.errors import Unavailable
@@ -26,7 +27,10 @@ class Database:
         self._metrics = metrics
         self._writer = open_engine(url, writes=True)
         self._reader = open_engine(url, writes=False, pool_size=config.readers)
-        self._prepare(config.migrate, is_sqlite(url))
+        with ExitStack() as on_failure:
+            on_failure.callback(self._dispose)
+            self._prepare(config.migrate, is_sqlite(url))
+            on_failure.pop_all()
         self._write_lane = Lane("write", 1, config.max_pending)
         self._read_lane = Lane("read", config.readers, config.max_pending)
         metrics.watch_lane("write", self._write_lane.pending)
@@ -44,6 +48,9 @@ class Database:
         """Waits for work in progress, then closes the connections."""
         self._write_lane.close()
         self._read_lane.close()
+        self._dispose()
+
+    def _dispose(self) -> None:
         self._reader.dispose()
         self._writer.dispose()
 
@@ -54,7 +61,7 @@ class Database:
             else:
                 schema.require_current(self._writer)
                 schema.remake_outdated_projections(self._writer)
-        except OperationalError as error:
+        except DatabaseError as error:  # also a file that is no database
             raise _translated(error) from error
 
     def _write(self, work: Callable[[EventLog], T]) -> T:
@@ -82,5 +89,5 @@ class Database:
             self._metrics.db_seconds.labels("read").observe(time.monotonic() - start_s)
 
 
-def _translated(error: OperationalError) -> Unavailable:
+def _translated(error: DatabaseError) -> Unavailable:
     return Unavailable(f"the database cannot be used now: {error.orig}")

@@ -11,7 +11,7 @@ def upgrade() -> None:
     op.create_table(
         "event",
         sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("at_s", sa.Float, nullable=False),
+        sa.Column("at_s", sa.Double, nullable=False),
         sa.Column("actor", sa.String),
         sa.Column("type", sa.String(40), nullable=False),
         sa.Column("payload", sa.LargeBinary, nullable=False),

@@ -45,7 +45,7 @@ def _create_media_and_trajectory() -> None:
         _seq(),
         sa.Column("policy_version", sa.String, nullable=False),
         sa.Column("tenant", sa.String, nullable=False),
-        sa.Column("created_at_s", sa.Float, nullable=False),
+        sa.Column("created_at_s", sa.Double, nullable=False),
     )
 
 
@@ -81,7 +81,7 @@ def _create_judgement() -> None:
         sa.Column("rater_id", sa.String, nullable=False),
         sa.Column("rater_kind", sa.Integer, nullable=False),
         sa.Column("kind", sa.String(20), nullable=False),
-        sa.Column("judged_at_s", sa.Float, nullable=False),
+        sa.Column("judged_at_s", sa.Double, nullable=False),
     )
     for column in ("item_id", "project", "rater_id"):
         name = f"ix_judgement_{column.removesuffix('_id')}_seq"
