@@ -1,4 +1,4 @@
-"""The user scorers and blends that are resident, on disk, so that a restart brings them back."""
+"""What was loaded, on disk, so that a restart brings back all that was resident."""
 
 import hashlib
 import json
@@ -12,6 +12,12 @@ from services.common.errors import DataLoss
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VersionRecord(_Record):
+    """A version of the store."""
+
+    name: str
 
 
 class UserRecord(_Record):
@@ -37,26 +43,30 @@ class BlendRecord(_Record):
     terms: tuple[BlendTermRecord, ...]
 
 
+Record = VersionRecord | UserRecord | BlendRecord
+
+
 class _Content(_Record):
+    versions: tuple[VersionRecord, ...] = ()
     users: tuple[UserRecord, ...] = ()
     blends: tuple[BlendRecord, ...] = ()
 
 
 class Catalog:
-    """The records by name, in the order in which they were added (a blend after its terms)."""
+    """The records by name. Blends come last, since they are made of the others."""
 
     def __init__(self, path: Path) -> None:
         """Raises DataLoss for a damaged file."""
         self._path = path
         content = _read(path)
-        records: tuple[UserRecord | BlendRecord, ...] = (*content.users, *content.blends)
+        records: tuple[Record, ...] = (*content.versions, *content.users, *content.blends)
         self._records = {record.name: record for record in records}
 
-    def records(self) -> list[UserRecord | BlendRecord]:
-        """Users' scorers first, then blends."""
+    def records(self) -> list[Record]:
+        """Versions, then users' scorers, then blends; each in the order of loading."""
         return list(self._records.values())
 
-    def put(self, record: UserRecord | BlendRecord) -> None:
+    def put(self, record: Record) -> None:
         """Adds a record; on disk when it returns."""
         self._save({**self._records, record.name: record})
 
@@ -65,8 +75,9 @@ class Catalog:
         if name in self._records:
             self._save({n: r for n, r in self._records.items() if n != name})
 
-    def _save(self, records: dict[str, UserRecord | BlendRecord]) -> None:
+    def _save(self, records: dict[str, Record]) -> None:
         content = _Content(
+            versions=tuple(r for r in records.values() if isinstance(r, VersionRecord)),
             users=tuple(r for r in records.values() if isinstance(r, UserRecord)),
             blends=tuple(r for r in records.values() if isinstance(r, BlendRecord)),
         )

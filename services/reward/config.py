@@ -29,7 +29,10 @@ class RewardConfig(ServiceConfig):
     user_scorer_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description=f"folders whose files may be run as scorers, separated by {os.pathsep!r}"
     )
-    user_item_s: float = Field(10.0, gt=0, description="what a user's scorer may take for an item")
+    user_item_s: float = Field(
+        10.0, gt=0, description="what a user's scorer may take for an item, if it says nothing else"
+    )
+    user_item_max_s: float = Field(300.0, gt=0, description="the most that it may ask for")
     user_start_s: float = Field(30.0, gt=0, description="what a user's scorer may take to load")
     user_backoff_s: float = Field(1.0, gt=0, description="longest pause before it starts again")
 

@@ -73,18 +73,17 @@ class ScorerFactory:
         self, file: str, function: str, deadline_s: float | None = None
     ) -> DescribedUser:
         """A function in a trusted file. Raises PermissionDenied, NotFound, InvalidArgument."""
-        longest_s = self._config.user_item_s
-        if deadline_s is not None and not 0 < deadline_s <= longest_s:
+        item_s = self._config.user_item_s if deadline_s is None else deadline_s
+        longest_s = self._config.user_item_max_s
+        if not 0 < item_s <= longest_s:
             raise InvalidArgument(
-                f"deadline_s is {deadline_s}; expected above 0 and at most {longest_s}"
+                f"deadline_s is {item_s}; expected above 0 and at most {longest_s}"
             )
         if not function.isidentifier():
             raise InvalidArgument(f"function {function!r} is not a name; give the function's")
         path = _trusted_file(Path(file), self._config.user_scorer_roots)
         source = path.read_text(errors="replace")
-        record = user_record(
-            path, function, longest_s if deadline_s is None else deadline_s, source
-        )
+        record = user_record(path, function, item_s, source)
         return DescribedUser(record, UserCode(path, function, source))
 
     async def user(self, described: DescribedUser) -> Scorer:

@@ -18,7 +18,14 @@ from services.common.errors import (
 )
 from services.common.logs import get_logger
 from services.reward.aliases import AliasBook, AliasEntry
-from services.reward.catalog import BlendRecord, BlendTermRecord, Catalog, UserRecord, blend_record
+from services.reward.catalog import (
+    BlendRecord,
+    BlendTermRecord,
+    Catalog,
+    Record,
+    VersionRecord,
+    blend_record,
+)
 from services.reward.factory import DescribedUser, ScorerFactory
 from services.reward.metrics import RewardMetrics
 from services.reward.scorers.blend import BlendScorer
@@ -98,7 +105,7 @@ class Residents:
             scorer = await self._factory.version(version)
             if leaving is not None:
                 await self._drop(leaving)
-            return self._add(scorer)
+            return await self._keep(scorer, VersionRecord(name=version))
 
     async def load_user(self, described: DescribedUser) -> Scorer:
         """Starts a user's function."""
@@ -106,9 +113,7 @@ class Residents:
             name = described.record.name
             if name in self._scorers:
                 return self._scorers[name]
-            scorer = await self._factory.user(described)
-            await asyncio.to_thread(self._catalog.put, described.record)
-            return self._add(scorer)
+            return await self._keep(await self._factory.user(described), described.record)
 
     async def load_blend(self, terms: list[tuple[ModelRef, float]]) -> Scorer:
         """Blends residents; an alias stands for the scorer that it names now."""
@@ -124,9 +129,7 @@ class Residents:
         async with self._changing:
             if record.name in self._scorers:
                 return self._scorers[record.name]
-            scorer = self._factory.blend(record, self.named)
-            await asyncio.to_thread(self._catalog.put, record)
-            return self._add(scorer)
+            return await self._keep(self._factory.blend(record, self.named), record)
 
     async def unload(self, name: str) -> None:
         """Drops a scorer once its calls have ended. Raises FailedPrecondition while it is named."""
@@ -136,7 +139,6 @@ class Residents:
                 raise FailedPrecondition(f"{name} is part of the service; it cannot be unloaded")
             if holders := self._holders(name):
                 raise FailedPrecondition(f"{name} is named by {', '.join(holders)}; move it first")
-            await asyncio.to_thread(self._catalog.remove, name)
             await self._drop(name)
 
     async def set_alias(self, alias: str, name: str, epoch: int) -> AliasEntry:
@@ -162,7 +164,13 @@ class Residents:
         self._metrics.count_residents(s.info.kind for s in self._scorers.values())
         return scorer
 
+    async def _keep(self, scorer: Scorer, record: Record) -> Scorer:
+        """Adds a scorer that a restart shall bring back."""
+        await asyncio.to_thread(self._catalog.put, record)
+        return self._add(scorer)
+
     async def _drop(self, name: str) -> None:
+        await asyncio.to_thread(self._catalog.remove, name)
         scorer = self._scorers.pop(name)
         del self._last_use[name]
         await scorer.close()
@@ -191,11 +199,10 @@ class Residents:
         ]
         return self._aliases.aliases_of(name) + blends
 
-    async def _restore_record(self, record: UserRecord | BlendRecord) -> Scorer:
+    async def _restore_record(self, record: Record) -> Scorer:
+        if isinstance(record, VersionRecord):
+            return await self.load_version(record.name)
         if isinstance(record, BlendRecord):
-            for term in record.terms:
-                if term.name not in self._scorers:
-                    await self.load_version(term.name)
             return self._add(self._factory.blend(record, self.named))
         described = self._factory.describe_user(
             str(record.file), record.function, record.deadline_s

@@ -110,6 +110,16 @@ async def test_a_restart_brings_back_aliases_users_scorers_and_blends(tmp_path) 
     assert after == before
 
 
+async def test_a_pinned_version_that_no_alias_names_outlives_a_restart(tmp_path) -> None:
+    async with running_reward(tmp_path) as reward:
+        pinned = await reward.load(version=reward.put_version())
+        unloaded = await reward.load(version=another_version(tmp_path))
+        await reward.stub.UnloadModel(pb.UnloadModelRequest(version=unloaded))
+    async with running_reward(tmp_path) as reward:
+        names = await listed(reward)
+        assert (pinned in names, unloaded in names) == (True, False)
+
+
 async def test_what_cannot_be_brought_back_is_said_and_the_rest_serves(tmp_path) -> None:
     async with running_reward(tmp_path) as reward:
         version = await reward.load(version=reward.put_version(), alias="stable", epoch=1)

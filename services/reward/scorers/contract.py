@@ -1,6 +1,5 @@
 """What every scorer is: items in, one outcome for each out, in order. No failure is a number."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +7,9 @@ from enum import IntEnum, StrEnum
 from typing import Literal, Self
 
 from models.preprocessing.conversation import Conversation, Turn
+
+# Of float32: what is larger would arrive as infinity.
+_LARGEST = 3.4028234e38
 
 ScorerKind = Literal["onnx", "program", "user", "blend"]
 Comparability = Literal["within_prompt", "global"]
@@ -72,11 +74,11 @@ class Outcome:
         subscores: Mapping[str, float] | None = None,
         rationale: str = "",
     ) -> Self:
-        """SCORED; or FAILED if any of the numbers is NaN or infinite."""
+        """SCORED; or FAILED if any of the numbers is not finite as float32, which travels."""
         named = {"reward": reward, "raw reward": reward_raw, "std": std} | dict(subscores or {})
         named["acceptability"] = acceptability
         for name, value in named.items():
-            if value is not None and not math.isfinite(value):
+            if value is not None and not abs(value) <= _LARGEST:
                 return cls.not_scored(ScoreStatus.FAILED, f"the scorer gave {value} as {name}")
         return cls(
             status=ScoreStatus.SCORED,

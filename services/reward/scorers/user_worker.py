@@ -38,7 +38,7 @@ def main(channel: socket.socket) -> None:
 def _load(file: str, function: str, source: str) -> Callable[[Any], Any]:
     sys.path.insert(0, os.path.dirname(file))
     sys.argv = [file]
-    module = types.ModuleType(os.path.splitext(os.path.basename(file))[0])
+    module = types.ModuleType("user_scorer")  # its own name might hide a module that it imports
     module.__file__ = file
     sys.modules[module.__name__] = module
     exec(compile(source, file, "exec"), module.__dict__)

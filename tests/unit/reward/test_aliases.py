@@ -7,7 +7,13 @@ import pytest
 from services.common.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound
 from services.common.version_store import VersionStore
 from services.reward.aliases import KIND, AliasBook
-from services.reward.catalog import BlendTermRecord, Catalog, blend_record, user_record
+from services.reward.catalog import (
+    BlendTermRecord,
+    Catalog,
+    VersionRecord,
+    blend_record,
+    user_record,
+)
 
 
 @pytest.fixture
@@ -97,12 +103,13 @@ def test_a_catalogue_outlives_a_restart_with_blends_after_their_terms(tmp_path) 
     user = user_record(Path("/tasks/mine.py"), "score", 2.0, "def score(item): ...")
     blend = blend_record((BlendTermRecord(name=user.name, weight=0.5),))
     catalog = Catalog(path)
-    catalog.put(blend)
-    catalog.put(user)
-    assert Catalog(path).records() == [user, blend]
+    version = VersionRecord(name="reward-0")
+    for record in (blend, user, version):
+        catalog.put(record)
+    assert Catalog(path).records() == [version, user, blend]
     catalog.remove(user.name)
     catalog.remove("unknown")
-    assert Catalog(path).records() == [blend]
+    assert Catalog(path).records() == [version, blend]
 
 
 def test_names_follow_from_all_that_decides_a_score() -> None:

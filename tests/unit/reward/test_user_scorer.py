@@ -46,8 +46,8 @@ def score(item):
     if text == "pid":
         return os.getpid()
     return {
-        "none": None, "nan": float("nan"), "text": "0.5", "list": [1.0], "true": True,
-        "dict": {"reward": 2, "subscores": {"a": 0.5}, "rationale": "because"},
+        "none": None, "nan": float("nan"), "huge": 1e300, "text": "0.5", "true": True,
+        "list": [1.0], "dict": {"reward": 2, "subscores": {"a": 0.5}, "rationale": "because"},
         "bad dict": {"score": 1}, "bad subscores": {"reward": 1, "subscores": {"a": "b"}},
         "nan subscore": {"reward": 1, "subscores": {"a": float("inf")}},
         "object": object(),
@@ -96,6 +96,7 @@ async def test_numbers_dicts_and_none_are_rewards_and_abstention(tmp_path) -> No
         ("raise", "KeyError: 'colour'"),
         ("exit", "SystemExit: 3"),
         ("nan", "gave nan as reward"),
+        ("huge", "gave 1e+300 as reward"),
         ("text", "returned str '0.5'; expected a number"),
         ("list", "returned list"),
         ("bad dict", "returned dict"),
