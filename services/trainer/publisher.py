@@ -17,9 +17,9 @@ from protos.v1 import policy_generator_pb2_grpc
 from services.common.codecs import manifest_to_proto
 from services.common.errors import AttuneError, FailedPrecondition
 from services.common.version_store import Manifest, VersionStore
+from services.trainer.kinds import POLICY
 from services.trainer.patience import Patience
 
-POLICY = "policy"
 _LEASE_S = 600.0
 _TRIES = 3
 _KEPT = 2

@@ -7,8 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.common.world.families.exercise import Family
 from services.common.world.sampling import DEFAULT_LEVEL, LEVELS
-from services.trainer.algorithms.aggregate import Aggregation
-from services.trainer.algorithms.kl import KlPlacement
+from services.trainer.algorithms.names import Aggregation, KlPlacement
 
 
 class Section(BaseModel):

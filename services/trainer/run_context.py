@@ -56,10 +56,10 @@ class RunContext:
         self.folder.write_record(self.record)
 
     def set_state(self, state: RunState, message: str = "") -> None:
-        """Changes the state, and says so in the events."""
-        self.update(state=state)
+        """First in the events, then in run.json: who reads a final state there has them all."""
         value = pb.RunState.Value(f"RUN_STATE_{state}")
         self._emit(pb.RunEvent(state=pb.StateChange(state=value, message=message)))
+        self.update(state=state)
 
     def log(self, text: str, level: str = "info") -> None:
         """A line for people."""
@@ -81,12 +81,15 @@ class RunContext:
     def finish_step(self, step: int, metrics: Mapping[str, float]) -> None:
         """Records a step and its metrics, once, however often it is computed."""
         self.update(step=step)
-        if step > self.events.last_metrics_step:
-            seconds = {f"seconds/{phase}": spent for phase, spent in self._seconds.items()}
-            values = {**metrics, **seconds}
-            self._emit(pb.RunEvent(metrics=pb.StepMetrics(values=values)))
-            self.events.last_metrics_step = step
+        seconds = {f"seconds/{phase}": spent for phase, spent in self._seconds.items()}
         self._seconds = {}
+        if step > self.events.last_metrics_step:
+            self.measured({**metrics, **seconds})
+            self.events.last_metrics_step = step
+
+    def measured(self, metrics: Mapping[str, float]) -> None:
+        """Figures of the run as it stands."""
+        self._emit(pb.RunEvent(metrics=pb.StepMetrics(values=dict(metrics))))
 
     def end_reason(self) -> str | None:
         """Why the run should end before its last step, if it should."""

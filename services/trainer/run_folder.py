@@ -141,9 +141,10 @@ class RunFolder:
         with open(self._lock) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return None
             except BlockingIOError:
-                return int(lock.read() or 0) or None
-            return None
+                pid = lock.read()
+                return int(pid) if pid else None
 
 
 def replace_file(path: Path, content: bytes, durably: bool = False) -> None:

@@ -17,8 +17,8 @@ from types import FrameType
 from services.common.errors import as_attune_error
 from services.trainer.event_log import EventWriter
 from services.trainer.fingerprint import make_deterministic
+from services.trainer.kinds import POLICY
 from services.trainer.patience import StopAskedError
-from services.trainer.publisher import POLICY
 from services.trainer.recipe import (
     PolicyRecipe,
     PretrainRecipe,

@@ -6,12 +6,11 @@ Legend: B answers, T answer length.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Aggregation = Literal["token_mean", "sequence_mean", "sequence_sum"]
+from services.trainer.algorithms.names import Aggregation
 
 
 @dataclass(frozen=True, slots=True)

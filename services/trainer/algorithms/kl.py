@@ -7,12 +7,10 @@ loss penalises nothing and k3 alone gives the forward KL, so neither can be chos
 Legend: B answers, T answer length.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-KlPlacement = Literal["none", "reward_k1", "loss_k2", "loss_rho_k3"]
+from services.trainer.algorithms.names import KlPlacement
 
 
 def k1(logprobs_BT: Tensor, reference_BT: Tensor) -> Tensor:

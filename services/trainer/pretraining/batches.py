@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from models.preprocessing.prompt import Preprocessor
 from services.common.world.families.exercise import Family
 from services.common.world.items import WorldItem, make_item
-from services.trainer.pretraining.config import PretrainConfig
 
 READ_FAMILIES: tuple[Family, ...] = ("caption", "vqa", "align")
 DRAW: Family = "draw"
@@ -34,14 +33,14 @@ class Batch:
 
 
 def training_items(
-    config: PretrainConfig, step: int, families: Sequence[Family]
+    seed: int, level_weights: Sequence[float], step: int, families: Sequence[Family]
 ) -> list[WorldItem]:
     """One new item for each family named; items never repeat between steps."""
-    rng = Random(f"{config.seed}-{step}")
-    levels = range(1, len(config.level_weights) + 1)
-    drawn = rng.choices(levels, config.level_weights, k=len(families))
+    rng = Random(f"{seed}-{step}")
+    levels = range(1, len(level_weights) + 1)
+    drawn = rng.choices(levels, level_weights, k=len(families))
     return [
-        make_item(family, "train", step * len(families) + slot, level, config.seed)
+        make_item(family, "train", step * len(families) + slot, level, seed)
         for slot, (family, level) in enumerate(zip(families, drawn, strict=True))
     ]
 

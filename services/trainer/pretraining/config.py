@@ -26,6 +26,9 @@ class PictureCodesStage(_Section):
     steps: int = Field(1000, ge=1)
     batch_size: int = Field(24, ge=1)
     learning_rate: float = Field(3e-3, gt=0)
+    level_weights: tuple[float, ...] = Field(
+        (0.1, 0.45, 0.35, 0.1), description="chance of each level, from 1, of a picture"
+    )
     commitment: float = Field(0.25, ge=0, description="weight of the commitment loss")
     revive_every: int = Field(50, ge=1, description="steps between revivals of unused codes")
     revive_until: float = Field(0.8, ge=0, le=1, description="share of the steps with revival")
@@ -36,8 +39,8 @@ class ModelStage(_Section):
 
     pictures_per_step: int = Field(24, ge=3, description="caption, vqa and align items, mixed")
     draws_per_step: int = Field(12, ge=1)
-    learning_rate: float = Field(2e-3, gt=0, description="AdamW: embeddings, heads, norms, stem")
-    muon_learning_rate: float = Field(0.02, gt=0, description="Muon: matrices of the layers")
+    learning_rate: float = Field(1.5e-3, gt=0, description="AdamW: embeddings, heads, norms, stem")
+    muon_learning_rate: float = Field(0.006, gt=0, description="Muon: matrices of the layers")
     max_grad_norm: float = Field(1.0, gt=0)
     warmup_steps: int = Field(200, ge=1)
     decay_steps: int = Field(3000, ge=1)
@@ -60,7 +63,7 @@ class PretrainConfig(_Section):
     threads: int = Field(2, ge=1, description="intra-op threads; results depend on it")
     level: int = Field(DEFAULT_LEVEL, ge=1, description="level that is validated")
     level_weights: tuple[float, ...] = Field(
-        (0.1, 0.45, 0.35, 0.1), description="chance of each level, from 1, of a training item"
+        (0.2, 0.65, 0.1, 0.05), description="chance of each level, from 1, of a training item"
     )
     checkpoint_every: int = Field(500, ge=1, description="steps")
     model: OmniConfig = OmniConfig()

@@ -34,7 +34,9 @@ class PictureCodesTrainer:
     def step(self, step: int) -> dict[str, float]:
         """One update; returns its losses."""
         settings = self.config.picture_codes
-        items = training_items(self.config, step, (DRAW,) * settings.batch_size)
+        items = training_items(
+            self.config.seed, settings.level_weights, step, (DRAW,) * settings.batch_size
+        )
         images_N3SS = to_model(pictures(items))
         out: VqForward = self.vqmodel(images_N3SS)
         pixel_loss = F.l1_loss(out.images_N3SS, images_N3SS) + 4 * F.mse_loss(

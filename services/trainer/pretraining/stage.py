@@ -133,7 +133,7 @@ class PretrainRun:
         reads = READ_FAMILIES * (settings.pictures_per_step // len(READ_FAMILIES))
         losses = {}
         for families in (reads, (DRAW,) * settings.draws_per_step):
-            items = training_items(self.config, step, families)
+            items = training_items(self.config.seed, self.config.level_weights, step, families)
             batch = collate(checkpoint.preprocessor, items, codes_per_image)
             found = family_losses(checkpoint.model, checkpoint.grammar, batch)
             losses.update(found.by_family)

@@ -31,12 +31,12 @@ def run_steps(
     record_fingerprint(run.folder.fingerprints, current_fingerprint())
     publish = _publication(run, training)
     if not publish_steps:
-        publish()  # the initial policy, which is sampled from throughout
+        publish(run.record.alias)  # the initial policy, which is sampled from throughout
     training.restore(run.folder.checkpoints)
     for segment in log.after(training.step):
         run.finish_step(training.step + 1, training.learn(segment))
     if publish_steps:
-        publish()
+        publish(run.record.alias)
     num_skipped = 0
     while training.step < training.recipe.steps and run.end_reason() is None:
         segment = collect(training, training.step + 1, _random_seed(run, training.step + 1))
@@ -46,7 +46,7 @@ def run_steps(
             metrics = training.learn(segment)
         num_skipped = _check_skipped(run, metrics, num_skipped)
         if publish_steps and not metrics["skipped"]:
-            publish()
+            publish(run.record.alias)
         if training.step % training.recipe.checkpoint_every == 0:
             with run.timed("checkpoint"):
                 training.save(run.folder.checkpoints)
@@ -54,21 +54,24 @@ def run_steps(
     _finish(run, training, publish)
 
 
-def _finish(run: RunContext, training: PolicyTraining, publish: Callable[[], None]) -> None:
+def _finish(run: RunContext, training: PolicyTraining, publish: Callable[[str], None]) -> None:
+    is_done = training.step >= training.recipe.steps
+    reason = "" if is_done else run.end_reason() or ""
     if run.folder.stop_wants_checkpoint():
         training.save(run.folder.checkpoints)
-    publish()
-    is_done = training.step >= training.recipe.steps
-    run.update(weights_sha256=training.digest(), ended_by="" if is_done else run.end_reason() or "")
+    publish(run.record.alias)
+    if training.recipe.publish.alias and reason != "stop":
+        publish(training.recipe.publish.alias)
+    run.update(weights_sha256=training.digest(), ended_by=reason)
 
 
-def _publication(run: RunContext, training: PolicyTraining) -> Callable[[], None]:
-    """Publishes the weights as they are to run/ID, once for each step."""
+def _publication(run: RunContext, training: PolicyTraining) -> Callable[[str], None]:
+    """Publishes the weights as they are to an alias, once for each step."""
     publisher = Publisher(run.channels.policy, run.store, run.record.run_id, run.patience)
-    published: list[int] = []
+    published: dict[str, int] = {}
 
-    def publish() -> None:
-        if published[-1:] == [training.step]:
+    def publish(alias: str) -> None:
+        if published.get(alias) == training.step:
             return
         with run.timed("publish"):
             metadata = {
@@ -79,10 +82,10 @@ def _publication(run: RunContext, training: PolicyTraining) -> Callable[[], None
             }
             scratch = run.folder.path / "publish"
             manifest = publisher.put(scratch, training.model, training.preprocessor, metadata)
-            publisher.publish(run.record.alias, manifest)
+            publisher.publish(alias, manifest)
             publisher.remove_old(keep=manifest.version)
-        published.append(training.step)
-        run.published(manifest.version, run.record.alias)
+        published[alias] = training.step
+        run.published(manifest.version, alias)
 
     return publish
 

@@ -1,0 +1,3 @@
+"""Kinds of version in the store."""
+
+POLICY, REWARD = "policy", "reward"

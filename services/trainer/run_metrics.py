@@ -1,0 +1,110 @@
+"""attune_trainer_*: what the events of running runs say, for Prometheus."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from protos.v1 import training_orchestrator_pb2 as pb
+from services.common.metrics import LATENCY_BUCKETS_S
+from services.trainer.event_log import EventReader
+from services.trainer.run_folder import RunFolder
+
+_POLL_S = 0.5
+# Step metric → gauge: its newest value by stage.
+_GAUGES = {
+    "reward_mean": "Mean reward of the last step's samples",
+    "kl": "KL from the initial policy, nats per token",
+    "grad_norm": "Gradient norm before clipping",
+    "entropy": "Entropy of the policy, nats per token",
+    "loss": "Loss of the last step",
+    "learning_rate": "Learning rate of the last step",
+    "clip_fraction": "Share of tokens whose ratio was clipped",
+    "importance_truncated_fraction": "Share of tokens whose importance weight was truncated",
+    "logprob_mismatch_max": "Largest sampler/trainer difference of a log-probability",
+    "logprob_mismatch_p99": "99th percentile of that difference",
+    "pair_accuracy": "Held-out pair accuracy of the reward model in training",
+}
+
+
+class RunMetrics:
+    """One set for all runs of the service."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        stage, prefix = ("stage",), "attune_trainer"
+        self._steps = Counter(f"{prefix}_steps_total", "Steps taken", stage, registry=registry)
+        self._skipped = Counter(
+            f"{prefix}_skipped_steps_total", "Steps without an update", stage, registry=registry
+        )
+        self._samples = Counter(
+            f"{prefix}_samples_total", "Samples learned from", stage, registry=registry
+        )
+        self._dropped = Counter(
+            f"{prefix}_dropped_samples_total",
+            "Samples dropped, by score status or reason",
+            (*stage, "reason"),
+            registry=registry,
+        )
+        self._phase = Histogram(
+            f"{prefix}_phase_duration_seconds",
+            "Time of each phase of a step",
+            (*stage, "phase"),
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self._gauges = {
+            name: Gauge(f"{prefix}_{name}", text, stage, registry=registry)
+            for name, text in _GAUGES.items()
+        }
+        self._ended = Counter(
+            f"{prefix}_runs_ended_total", "Runs by how they ended", (*stage, "state"),
+            registry=registry,
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def following(self, folder: RunFolder) -> AsyncIterator[None]:
+        """Counts the events that a worker writes until the context ends."""
+        reader = EventReader(folder.events)
+        reader.read()  # earlier sessions are not counted again
+        stage = folder.record().stage
+        task = asyncio.create_task(self._follow(reader, stage))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            self._observe_all(reader, stage)
+
+    async def _follow(self, reader: EventReader, stage: str) -> None:
+        while True:
+            self._observe_all(reader, stage)
+            await asyncio.sleep(_POLL_S)
+
+    def _observe_all(self, reader: EventReader, stage: str) -> None:
+        for event in reader.read():
+            self.observe(event, stage)
+
+    def observe(self, event: pb.RunEvent, stage: str) -> None:
+        """Counts one event."""
+        kind = event.WhichOneof("kind")
+        if kind == "metrics":
+            self._observe_step(dict(event.metrics.values), stage)
+        elif kind == "state":
+            state = pb.RunState.Name(event.state.state).removeprefix("RUN_STATE_")
+            if state not in ("QUEUED", "RUNNING", "STOPPING"):
+                self._ended.labels(stage, state).inc()
+
+    def _observe_step(self, values: dict[str, float], stage: str) -> None:
+        self._steps.labels(stage).inc()
+        self._skipped.labels(stage).inc(values.get("skipped", 0.0))
+        self._samples.labels(stage).inc(values.get("samples", 0.0))
+        for name, value in values.items():
+            kind, _, label = name.partition("/")
+            if kind == "dropped":
+                self._dropped.labels(stage, label).inc(value)
+            elif kind == "seconds":
+                self._phase.labels(stage, label).observe(value)
+            elif name in self._gauges:
+                self._gauges[name].labels(stage).set(value)
