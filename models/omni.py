@@ -102,6 +102,5 @@ class OmniModel(nn.Module):
         outputs = [layer.get_submodule("self_attn.o_proj") for layer in layers]
         outputs += [layer.get_submodule("mlp.down_proj") for layer in layers]
         scale_residual_outputs([o for o in outputs if isinstance(o, nn.Linear)], len(layers))
-        positions = self.vision_model.position_embedding
-        nn.init.normal_(positions, std=0.5, generator=generator)
         nn.init.zeros_(self.value_head.weight)
+        self.vision_model.init_scales(generator)

@@ -88,6 +88,17 @@ class VisionModel(nn.Module):
         self.layers = nn.ModuleList(VisionLayer(config) for _ in range(config.num_layers))
         self.post_layernorm = nn.LayerNorm(config.width, eps=config.norm_eps)
 
+    def init_scales(self, generator: torch.Generator) -> None:
+        """Lets what a patch shows outweigh where it is (after fan-in initialisation).
+
+        Pixels near the middle and GELU make the stem's output small: left so, it is 0.15 of a
+        position embedding of std 0.5, and a VQA probe stands at 0.61 nats where this one has 0.49.
+        """
+        nn.init.normal_(self.position_embedding, std=0.1, generator=generator)
+        with torch.no_grad():
+            for parameter in self.stem.convs.parameters():
+                parameter.mul_(3)
+
     def forward(self, tiles_N3SS: Tensor) -> Tensor:
         hidden_NPD = self.stem(tiles_N3SS * 2 - 1) + self.position_embedding
         for layer in self.layers:

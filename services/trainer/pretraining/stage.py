@@ -198,7 +198,14 @@ class PretrainRun:
             patches_per_tile=self.config.model.vision.patches_per_tile,
             codebook_size=self.config.model.vq.codebook_size,
         )
-        return Preprocessor(config, Tokenizer.load(path))
+        tokenizer = Tokenizer.load(path)
+        if tokenizer.vocab_size != self.config.model.decoder.vocab_size:
+            raise ValueError(
+                f"the corpus gave {tokenizer.vocab_size} ids, model.decoder.vocab_size is"
+                f" {self.config.model.decoder.vocab_size}; raise tokenizer.items_per_family or"
+                " lower both sizes"
+            )
+        return Preprocessor(config, tokenizer)
 
 
 def is_plateau(losses: list[float], patience: int, delta: float) -> bool:
