@@ -33,9 +33,9 @@ class PairReport:
     def metrics(self) -> dict[str, float]:
         """For the run's events and the version's metadata."""
         return {
-            "pair_accuracy": self.accuracy,
-            "pair_accuracy_low": self.accuracy_low,
-            "pair_accuracy_high": self.accuracy_high,
+            "heldout_pair_accuracy": self.accuracy,
+            "heldout_pair_accuracy_low": self.accuracy_low,
+            "heldout_pair_accuracy_high": self.accuracy_high,
             "heldout_loss": self.loss,
             "heldout_pairs": float(self.num_pairs),
             "heldout_ties": float(self.num_ties),

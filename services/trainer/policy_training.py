@@ -4,6 +4,7 @@ Opened by the policy and sft stages, after a crash and by replay alike; it calls
 """
 
 import copy
+import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -137,25 +138,29 @@ def open_training(recipe: PolicyLikeRecipe, initial: Path) -> PolicyTraining:
 
 
 def _consumption_metrics(segment: Segment, consumed: Consumed) -> dict[str, float]:
-    """Rewards over and by task, samples, and what was dropped."""
+    """Samples learned from, and what was dropped by reason."""
     answers = [answer for group in consumed.groups for answer in group.answers]
-    metrics = {"samples": float(len(answers))}
+    num_asked = sum(len(group.samples) for group in segment.groups)
+    metrics = {"samples": float(num_asked), "dropped": float(consumed.dropped.total())}
     for reason, count in sorted(consumed.dropped.items()):
         metrics[f"dropped/{reason}"] = float(count)
     if answers:
-        metrics["answer_tokens"] = sum(len(a.token_ids_T) for a in answers) / len(answers)
+        metrics["answer_tokens"] = statistics.fmean(len(a.token_ids_T) for a in answers)
     return metrics | _reward_metrics(segment)
 
 
 def _reward_metrics(segment: Segment) -> dict[str, float]:
+    """Mean and std over all scored samples, and the mean of each task."""
     by_task: defaultdict[str, list[float]] = defaultdict(list)
     for task, group in zip(segment.header.tasks, segment.groups, strict=True):
         scores = (segment.scores.get(sample.sample_id) for sample in group.samples)
         by_task[task] += [s.reward for s in scores if s is not None and s.HasField("reward")]
     every = [reward for rewards in by_task.values() for reward in rewards]
-    metrics = {f"reward_mean/{t}": _mean(rewards) for t, rewards in by_task.items() if rewards}
-    return {"reward_mean": _mean(every), **metrics} if every else {}
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    if not every:
+        return {}
+    means = {f"reward_mean/{t}": statistics.fmean(r) for t, r in by_task.items() if r}
+    return {
+        "reward_mean": statistics.fmean(every),
+        "reward_std": statistics.pstdev(every),
+        **means,
+    }

@@ -6,7 +6,6 @@ fingerprint is refused, with what differs (law 12).
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -107,17 +106,20 @@ def _replay_reward(
 def main() -> int:
     """Prints one JSON object; status 0 if the weights are identical, 1 if not, 2 if refused."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    parser.add_argument("run", metavar="RUN", help="a run's folder, or its id with --home")
+    parser.add_argument("--home", type=Path, help="folder that holds all state")
     parser.add_argument("--threads", type=int, help="instead of the run's own (then it must match)")
     arguments = parser.parse_args()
+    home: Path | None = arguments.home
+    run_folder = home / "runs" / arguments.run if home else Path(arguments.run)
 
     def report(done: int, total: int) -> None:
-        print(f"step {done} of {total}", end=os.linesep, file=sys.stderr, flush=True)
+        print(f"step {done} of {total}", file=sys.stderr, flush=True)
 
     try:
-        replayed = replay(arguments.run_dir, report, arguments.threads)
+        replayed = replay(run_folder, report, arguments.threads)
     except (AttuneError, OSError) as error:
-        print(f"cannot replay {arguments.run_dir}: {error}", file=sys.stderr)
+        print(f"cannot replay {run_folder}: {error}", file=sys.stderr)
         return 2
     print(json.dumps({**asdict(replayed), "is_identical": replayed.is_identical}))
     return 0 if replayed.is_identical else 1

@@ -73,10 +73,11 @@ class RunContext:
         """A sample for people to look at."""
         self._emit(pb.RunEvent(sample=sample))
 
-    def published(self, version: str, alias: str) -> None:
-        """Records what serves now."""
+    def published(self, version: str, alias: str, step: int) -> None:
+        """Records what serves now, and the step that made it."""
         self.update(latest_version=version)
-        self._emit(pb.RunEvent(published=pb.VersionPublished(version=version, alias=alias)))
+        event = pb.RunEvent(published=pb.VersionPublished(version=version, alias=alias))
+        self._emit(event, step)
 
     def finish_step(self, step: int, metrics: Mapping[str, float]) -> None:
         """Records a step and its metrics, once, however often it is computed."""
@@ -107,8 +108,8 @@ class RunContext:
         spent_s = time.monotonic() - started_s
         self._seconds[phase] = self._seconds.get(phase, 0.0) + spent_s
 
-    def _emit(self, event: pb.RunEvent) -> None:
-        event.step = self.record.step
+    def _emit(self, event: pb.RunEvent, step: int | None = None) -> None:
+        event.step = self.record.step if step is None else step
         self.events.append(event)
 
 

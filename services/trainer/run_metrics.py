@@ -24,7 +24,7 @@ _GAUGES = {
     "importance_truncated_fraction": "Share of tokens whose importance weight was truncated",
     "logprob_mismatch_max": "Largest sampler/trainer difference of a log-probability",
     "logprob_mismatch_p99": "99th percentile of that difference",
-    "pair_accuracy": "Held-out pair accuracy of the reward model in training",
+    "heldout_pair_accuracy": "Held-out pair accuracy of the reward model in training",
 }
 
 

@@ -5,10 +5,11 @@ publish to run/ID.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from models.preprocessing.conversation import Picture
 from models.preprocessing.images import content_sha256
+from protos.v1 import reward_model_pb2
 from services.common.dataset import TaskItem, TaskSource
 from services.trainer.fingerprint import current_fingerprint
 from services.trainer.learning.plan import UpdatePlan
@@ -56,6 +57,7 @@ class ScoredRollouts:
         run.progress("score", 0, num_prompts)
         with run.timed("score"):
             scores = self._scores.score(items, groups, self._reward_version, version, request_id)
+        _log_failures(run, scores)
         if (step - 1) % self._recipe.show.every == 0:
             show_samples(run, items, groups, scores, self._recipe.show.samples)
         for sample in (sample for group in groups for sample in group.samples):
@@ -84,6 +86,15 @@ def media_of(items: Sequence[TaskItem]) -> dict[str, bytes]:
     """The pictures of prompts by content hash."""
     parts = (part for item in items for turn in item.conversation for part in turn.parts)
     return {content_sha256(p.data): p.data for p in parts if isinstance(p, Picture)}
+
+
+def _log_failures(run: RunContext, scores: Mapping[str, reward_model_pb2.Score]) -> None:
+    """Says of answers that were not scored how many there are, and why the first was not."""
+    failed = [s for s in scores.values() if s.status != reward_model_pb2.SCORE_STATUS_SCORED]
+    if failed:
+        status = reward_model_pb2.ScoreStatus.Name(failed[0].status)
+        reason = f"{status.removeprefix('SCORE_STATUS_')}: {failed[0].error}"
+        run.log(f"{len(failed)} of {len(scores)} answers were not scored; {reason}", "warning")
 
 
 def _seed(random_seed: str) -> int:

@@ -24,4 +24,4 @@ def run_pretrain(run: RunContext, recipe: PretrainRecipe) -> None:
     manifest = publisher.put(scratch, latest.model, latest.preprocessor, metadata)
     for alias in filter(None, (run.record.alias, recipe.publish.alias)):
         publisher.publish(alias, manifest)
-        run.published(manifest.version, alias)
+        run.published(manifest.version, alias, run.record.step)

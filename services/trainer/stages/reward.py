@@ -68,7 +68,7 @@ def _publish(run: RunContext, recipe: RewardRecipe, training: RewardTraining) ->
     run.measured(report.metrics)
     for alias in filter(None, (run.record.alias, recipe.publish.alias)):
         _load(run, version, alias)
-        run.published(version, alias)
+        run.published(version, alias, training.step)
 
 
 def _put(

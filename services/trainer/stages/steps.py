@@ -85,7 +85,7 @@ def _publication(run: RunContext, training: PolicyTraining) -> Callable[[str], N
             publisher.publish(alias, manifest)
             publisher.remove_old(keep=manifest.version)
         published[alias] = training.step
-        run.published(manifest.version, alias)
+        run.published(manifest.version, alias, training.step)
 
     return publish
 
