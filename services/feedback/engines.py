@@ -31,11 +31,11 @@ def is_sqlite(url: str) -> bool:
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-        parsed.get_dialect()
-    except (ArgumentError, NoSuchModuleError) as error:
+        parsed.get_dialect().import_dbapi()
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
         raise InvalidArgument(
             "database_url cannot be used; expected sqlite:////path/to/file or "
-            f"postgresql+psycopg://user:password@host/database ({type(error).__name__})"
+            f"postgresql+psycopg://user:password@host/database, its driver installed ({error})"
         ) from error
     if parsed.get_backend_name() == "sqlite":
         if not parsed.database or parsed.database == ":memory:":

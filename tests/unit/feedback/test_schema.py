@@ -141,7 +141,17 @@ def test_an_outdated_schema_is_refused_where_it_must_not_be_migrated(config, wri
     Database(never, FeedbackMetrics(CollectorRegistry())).close()
 
 
-@pytest.mark.parametrize("url", ["nonsense", "sqlite://", "sqlite:///:memory:", "nosuch://host/db"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "nosuch://h/d",
+        "postgresql://h:port/d",
+        "mysql+mysqldb://h/d",
+    ],
+)
 def test_a_database_url_that_cannot_be_used_is_explained(url):
     with pytest.raises(InvalidArgument, match=r"expected sqlite:////path/to/file"):
         open_engine(url, writes=True)
