@@ -7,6 +7,7 @@ trunk.onnx   token_ids, feature_index int64 [B,L], lengths int64 [B], features f
 Legend: B batch, L length, D width, K heads, N tiles, S tile side, P patches, F features.
 """
 
+import copy
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -33,14 +34,15 @@ def export_reward(
     preprocessor: Preprocessor,
     calibration: Calibration = Calibration(),
 ) -> None:
-    """Writes vision.onnx, trunk.onnx, config.json and tokenizer.json: all that serving needs."""
+    """Writes vision.onnx, trunk.onnx, config.json and tokenizer.json: all that serving needs.
+
+    The graphs are float32, whatever the model's type and device; the model itself is not touched.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    was_training = model.training
-    model.eval()
+    still = copy.deepcopy(model).to("cpu", torch.float32).eval()
     with torch.no_grad():
-        _export_vision(folder / VISION_GRAPH, model)
-        _export_trunk(folder / TRUNK_GRAPH, model)
-    model.train(was_training)
+        _export_vision(folder / VISION_GRAPH, still)
+        _export_trunk(folder / TRUNK_GRAPH, still)
     write_description(folder, model, preprocessor, calibration)
 
 

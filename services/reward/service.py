@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
+from uuid import uuid4
 
 import grpc
 from prometheus_client import CollectorRegistry
@@ -33,6 +34,8 @@ from services.reward.wire import (
     timing_to_proto,
 )
 
+Q = TypeVar("Q", pb.LoadModelRequest, pb.UnloadModelRequest, pb.SetAliasRequest)
+R = TypeVar("R", pb.LoadModelResponse, pb.UnloadModelResponse, pb.SetAliasResponse)
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 # What is kept of a call's deadline to send the answer: the scores that are there must arrive.
@@ -103,17 +106,15 @@ class RewardServicer(reward_model_pb2_grpc.RewardModelServicer):
     async def LoadModel(
         self, request: pb.LoadModelRequest, context: _Context
     ) -> pb.LoadModelResponse:
-        return await self._answers.run(request.request_id, request, lambda: self._load(request))
+        return await self._once(request, self._load)
 
     async def UnloadModel(
         self, request: pb.UnloadModelRequest, context: _Context
     ) -> pb.UnloadModelResponse:
-        return await self._answers.run(request.request_id, request, lambda: self._unload(request))
+        return await self._once(request, self._unload)
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: _Context) -> pb.SetAliasResponse:
-        return await self._answers.run(
-            request.request_id, request, lambda: self._set_alias(request)
-        )
+        return await self._once(request, self._set_alias)
 
     async def ListModels(
         self, request: pb.ListModelsRequest, context: _Context
@@ -122,6 +123,11 @@ class RewardServicer(reward_model_pb2_grpc.RewardModelServicer):
             models=[self._described(scorer) for scorer in self._residents.scorers()],
             aliases=[alias_to_proto(entry) for entry in self._residents.alias_entries()],
         )
+
+    async def _once(self, request: Q, change: Callable[[Q], Awaitable[R]]) -> R:
+        """Runs a change once for its key, and to its end even if the client leaves."""
+        key = request.request_id or uuid4().hex
+        return await self._answers.run(key, request, lambda: change(request))
 
     async def _load(self, request: pb.LoadModelRequest) -> pb.LoadModelResponse:
         start_s = time.monotonic()

@@ -319,3 +319,13 @@ async def test_a_damaged_alias_of_the_store_does_not_stop_the_start(tmp_path) ->
     (store.folder("reward", version) / "vision.onnx").unlink()
     async with running_reward(tmp_path) as reward:
         assert await serves(reward)
+
+
+async def test_a_load_whose_client_leaves_is_completed(reward: Reward) -> None:
+    version = reward.put_version()
+    error = await refusal(
+        reward.stub.LoadModel(pb.LoadModelRequest(version=version, alias="a"), timeout=0.02)
+    )
+    assert isinstance(error, DeadlineExceeded)
+    await until(lambda: reward.metric("attune_reward_resident_models", scorer="onnx") == 1)
+    assert statuses(await reward.score(version, [item_to_proto(item())])) == [SCORED]

@@ -81,9 +81,9 @@ def test_a_model_of_the_default_size_exports_within_seconds_and_agrees(tmp_path)
     preprocessor = make_preprocessor()
     decoder = DecoderConfig(vocab_size=preprocessor.tokenizer.vocab_size)
     model = RewardModel(OmniModel(OmniConfig(decoder=decoder)), RewardConfig(num_heads=4)).train()
-    start_s = time.monotonic()
+    start_s = time.process_time()
     export_reward(tmp_path, model, preprocessor, CALIBRATION)
-    assert time.monotonic() - start_s < 60  # 6.8 s on a quiet core
+    assert time.process_time() - start_s < 30  # 6.8 s measured
     assert model.training
     graphs = load_reward(tmp_path, num_threads=1).graphs
     items = encoded(various_items(4))
