@@ -74,12 +74,12 @@ class UserScorer(BatchedScorer[bytes]):
             process = await self._running_process()
             reply = await process.ask(message, self._limits.item_s)
         except TimeoutError:
-            await self._drop_process()
+            await self._replace_process()
             return Outcome.not_scored(
                 ScoreStatus.TIMEOUT, f"the user's scorer took over {self._limits.item_s} s"
             )
         except UserProcessEnded as error:
-            await self._drop_process()
+            await self._replace_process()
             return Outcome.not_scored(ScoreStatus.FAILED, str(error))
         except asyncio.CancelledError:
             await self._drop_process()
@@ -90,7 +90,7 @@ class UserScorer(BatchedScorer[bytes]):
     async def _running_process(self) -> UserProcess:
         """The process, started again if the last item ended it: at once, then ever later."""
         if self._process is not None and self._process.has_ended:  # between two items
-            await self._drop_process()
+            await self._replace_process()
         if self._process is None:
             if self._failures_in_row > 1:
                 backoff_s = _FIRST_BACKOFF_S * 2 ** (self._failures_in_row - 2)
@@ -98,14 +98,18 @@ class UserScorer(BatchedScorer[bytes]):
             self._process = await UserProcess.start(self._code, self._limits.start_s)
         return self._process
 
-    async def _drop_process(self) -> None:
+    async def _replace_process(self) -> None:
+        """Ends the process after a failure; the next item starts another."""
         self._failures_in_row += 1
+        get_logger(__name__).warning(
+            "user scorer failed", scorer=self.info.name, in_row=self._failures_in_row
+        )
+        await self._drop_process()
+
+    async def _drop_process(self) -> None:
         if self._process is not None:
             process, self._process = self._process, None
             await process.stop()
-            get_logger(__name__).warning(
-                "user scorer stopped", scorer=self.info.name, failures=self._failures_in_row
-            )
 
 
 async def open_user_scorer(

@@ -27,8 +27,8 @@ def main(channel: socket.socket) -> None:
     threading.Thread(target=_read, args=(channel, frames), daemon=True).start()
     try:
         score = _load(**frames.get())
-    except BaseException:
-        _send(channel, {"error": _trace()})
+    except BaseException as error:
+        _send(channel, {"error": _trace(error)})
         return
     _send(channel, {"ready": True})
     while True:
@@ -52,8 +52,8 @@ def _answer(score: Callable[[Any], Any], item: Any) -> dict[str, Any]:
     try:
         reply = _as_reply(score(item))
         json.dumps(reply)
-    except (Exception, SystemExit):
-        return {"error": _trace()}
+    except (Exception, SystemExit) as error:
+        return {"error": _trace(error)}
     return reply
 
 
@@ -88,8 +88,12 @@ def _send(channel: socket.socket, message: dict[str, Any]) -> None:
     channel.sendall(struct.pack(">I", len(body)) + body)
 
 
-def _trace() -> str:
-    return traceback.format_exc(limit=-4)[-_TRACE_CHARS:]
+def _trace(error: BaseException) -> str:
+    """The traceback as the user's own code sees it, without the frames of this file."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace))[-_TRACE_CHARS:].strip()
 
 
 if __name__ == "__main__":
