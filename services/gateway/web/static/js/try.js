@@ -1,0 +1,112 @@
+// The box to try the model: a prompt with or without a picture, an answer in text or pictures.
+
+import { getJson, postForEvents, postJson } from "./api.js";
+import { byId, el, picture } from "./dom.js";
+import { AnswerCard } from "./try_answer.js";
+
+const MAX_PICTURE_BYTES = 8 * 1024 * 1024;
+const NUM_PICTURES = 4;
+let attached = null; // data URL
+
+export function startTry() {
+  byId("try-form").addEventListener("submit", submit);
+  byId("try-file").addEventListener("change", (event) => attachFile(event.target.files[0]));
+  byId("try-text").addEventListener("paste", (event) => attachFile(event.clipboardData.files[0]));
+  byId("try-text").addEventListener("keydown", submitOnEnter);
+  byId("try-picture").querySelector("button").addEventListener("click", () => attach(null));
+  byId("more-examples").addEventListener("click", showExamples);
+  showExamples();
+}
+
+export async function refreshModels() {
+  const select = byId("try-model");
+  const { data } = await getJson("/v1/models").catch(() => ({ data: [] }));
+  const aliases = data.filter((model) => model.id !== model.version).map((model) => model.id);
+  const before = select.value;
+  if (aliases.join() === [...select.options].map((option) => option.value).join()) return;
+  select.replaceChildren(...aliases.map((name) => el("option", { value: name }, name)));
+  if (aliases.includes(before)) select.value = before;
+}
+
+async function submit(event) {
+  event.preventDefault();
+  const output = new FormData(event.target).get("output");
+  const send = byId("try-send");
+  send.disabled = true;
+  const card = new AnswerCard();
+  const body = { model: byId("try-model").value || "stable", messages: [{ role: "user", content: content() }] };
+  try {
+    await (output === "image" ? draw(body, card) : answer(body, card));
+  } catch (error) {
+    card.fail(error.message);
+  }
+  send.disabled = false;
+}
+
+async function answer(body, card) {
+  card.wait("answering …");
+  let last = {};
+  let reason = null;
+  await postForEvents("/v1/chat/completions", { ...body, stream: true, stream_options: { include_usage: true } }, (chunk) => {
+    last = chunk;
+    for (const choice of chunk.choices) {
+      if (choice.delta.content) card.append(choice.delta.content);
+      reason = choice.finish_reason ?? reason;
+    }
+  });
+  card.finish({ id: last.id, model: last.model, version: last.system_fingerprint, usage: last.usage, reason });
+}
+
+async function draw(body, card) {
+  card.wait("drawing …");
+  const drawn = await postJson("/v1/chat/completions", { ...body, modalities: ["image"], n: NUM_PICTURES });
+  const parts = drawn.choices.flatMap((choice) => (Array.isArray(choice.message.content) ? choice.message.content : []));
+  card.showPictures(parts.filter((part) => part.type === "image_url").map((part) => part.image_url.url));
+  card.finish({ id: drawn.id, model: drawn.model, version: drawn.system_fingerprint, usage: drawn.usage });
+}
+
+function content() {
+  const text = { type: "text", text: byId("try-text").value };
+  return attached ? [{ type: "image_url", image_url: { url: attached } }, text] : [text];
+}
+
+function submitOnEnter(event) {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  byId("try-form").requestSubmit();
+}
+
+async function attachFile(file) {
+  if (!file) return;
+  byId("try-file").value = "";
+  if (file.size > MAX_PICTURE_BYTES) {
+    new AnswerCard().fail("The picture has more than 8 MB; send a smaller one.");
+    return;
+  }
+  const reader = new FileReader();
+  reader.onload = () => attach(reader.result);
+  reader.readAsDataURL(file);
+}
+
+function attach(dataUrl) {
+  attached = dataUrl;
+  const box = byId("try-picture");
+  box.hidden = !dataUrl;
+  if (dataUrl) box.querySelector("img").src = dataUrl;
+}
+
+async function showExamples() {
+  const { examples } = await getJson("/api/examples").catch(() => ({ examples: [] }));
+  byId("examples").replaceChildren(...examples.map(example));
+}
+
+function example({ text, picture: dataUrl, output }) {
+  const use = () => {
+    byId("try-text").value = text;
+    attach(dataUrl);
+    document.querySelector(`input[name="output"][value="${output}"]`).checked = true;
+    byId("try-text").focus();
+  };
+  const thumbnail = dataUrl ? picture(dataUrl, "") : null;
+  return el("li", {}, el("button", { type: "button", onclick: use }, thumbnail, el("span", {}, text)));
+}
