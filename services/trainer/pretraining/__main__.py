@@ -13,14 +13,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the base checkpoint from the default world.")
     parser.add_argument("--recipe", type=Path, required=True, help="TOML with a [pretrain] table")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--threads", type=int, help="instead of the recipe's")
     arguments = parser.parse_args()
+    config = PretrainConfig.from_toml(arguments.recipe)
+    if arguments.threads:
+        config = config.model_copy(update={"threads": arguments.threads})
     started = time.monotonic()
 
     def report(step: int, metrics: dict[str, float]) -> None:
         figures = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         print(f"{time.monotonic() - started:7.1f} s  step {step:6d}  {figures}", flush=True)
 
-    print(pretrain(PretrainConfig.from_toml(arguments.recipe), arguments.out, report))
+    print(pretrain(config, arguments.out, report))
 
 
 if __name__ == "__main__":

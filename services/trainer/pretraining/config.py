@@ -60,7 +60,7 @@ class PretrainConfig(_Section):
     """All of it. Batches depend on the seed and the step alone."""
 
     seed: int = Field(0, ge=0)
-    threads: int = Field(2, ge=1, description="intra-op threads; results depend on it")
+    threads: int = Field(2, ge=1, description="intra-op threads; the last bits depend on it")
     level: int = Field(DEFAULT_LEVEL, ge=1, description="level that is validated")
     level_weights: tuple[float, ...] = Field(
         (0.2, 0.65, 0.1, 0.05), description="chance of each level, from 1, of a training item"
@@ -79,5 +79,9 @@ class PretrainConfig(_Section):
 
     @property
     def digest(self) -> str:
-        """Names the resolved recipe in training.json and in the state of a run."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        """Names the resolved recipe in training.json and in the state of a run.
+
+        Threads are left out: they change the last bits, and a run may move to a busier machine.
+        """
+        resolved = self.model_dump_json(exclude={"threads"})
+        return hashlib.sha256(resolved.encode()).hexdigest()[:16]
