@@ -10,13 +10,15 @@ from protos.v1 import feedback_log_pb2 as pb
 from protos.v1 import feedback_log_pb2_grpc
 from protos.v1.trajectory_pb2 import Trajectory
 from services.common.client import open_aio_channel
-from services.common.errors import AttuneError, InvalidArgument, from_rpc
+from services.common.errors import AlreadyExists, AttuneError, InvalidArgument, from_rpc
 from services.common.logs import get_logger
 from services.policy.spool import Spool
 
 _BATCH_FILES, _BATCH_BYTES = 64, 16 << 20
 _CALL_TIMEOUT_S = 30.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+# What no repeat can mend: the trajectory itself is refused.
+_FINAL = (AlreadyExists, InvalidArgument)
 
 
 class SpoolPusher:
@@ -56,7 +58,7 @@ class SpoolPusher:
         batch = await self._locked_oldest()
         try:
             await self._send(stub, batch)
-        except InvalidArgument:
+        except _FINAL:
             for path, trajectory in batch.items():
                 await self._push_one(stub, path, trajectory)
 
@@ -65,7 +67,7 @@ class SpoolPusher:
     ) -> None:
         try:
             await self._send(stub, {path: trajectory})
-        except InvalidArgument as error:
+        except _FINAL as error:
             get_logger(__name__).error("trajectory refused", path=path.name, reason=str(error))
             async with self._turn:
                 self._spool.reject(path)
