@@ -83,7 +83,7 @@ def test_eval_compares_aliases_over_all_families(stack, tmp_path):
     figures_file = tmp_path / "scores.json"
     ended = stack.attune("eval", "base", "stable", "--items", "6", "--json", str(figures_file))
     assert ended.returncode == 0, ended.stderr
-    assert "gain over base" in ended.stdout
+    assert "stable − base" in ended.stdout
     figures = json.loads(figures_file.read_text())
     base, stable = figures["models"]
     assert set(base["families"]) == {"caption", "vqa", "draw", "align"}
@@ -149,7 +149,7 @@ def test_a_task_of_ones_own_runs_as_it_is(stack, tmp_path):
 
 
 def test_a_recipe_with_a_wrong_field_says_which(stack):
-    ended = stack.attune("run", "world_rl", "--set", "optimizer.learning_rat=1")
+    ended = stack.attune("run", "demo_rl", "--set", "optimizer.learning_rat=1")
     assert ended.returncode == 1
     assert "optimizer.learning_rat" in ended.stderr
     assert "Traceback" not in ended.stderr

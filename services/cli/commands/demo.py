@@ -18,7 +18,7 @@ def demo(
         bool, typer.Option("--exit", help="Stop the services at the end instead of serving on.")
     ] = False,
     minutes: Annotated[
-        float, typer.Option(min=1, help="How long the whole may take, about.")
+        float, typer.Option(min=0.1, help="How long the whole may take, about.")
     ] = 10.0,
     settings: Annotated[
         list[str] | None,

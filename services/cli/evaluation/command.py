@@ -5,7 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from services.cli.evaluation.report import card_figures, gain_figures, score_table, unscored_lines
+from services.cli.evaluation.report import (
+    card_figures,
+    gain_figures,
+    gain_table,
+    score_table,
+    unscored_lines,
+)
 from services.cli.evaluation.sampling import SamplingChoice
 from services.cli.evaluation.scorecard import Scorecard, evaluate
 from services.cli.evaluation.tasks import EvaluationTask, recipe_task, world_task
@@ -56,6 +62,9 @@ def print_scores(cards: list[Scorecard]) -> None:
     """The table, what is not in it, and how fast it went."""
     out = results()
     out.print(score_table(cards))
+    if len(cards) > 1:
+        out.print()
+        out.print(gain_table(cards))
     for line in unscored_lines(cards):
         out.print(line, style="yellow", markup=False)
     num_items = sum(card.num_items for card in cards)

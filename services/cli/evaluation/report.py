@@ -10,22 +10,24 @@ from services.cli.evaluation.scorecard import Scorecard, difference, mean_differ
 
 
 def score_table(cards: Sequence[Scorecard], names: Sequence[str] | None = None) -> Table:
-    """A row per family and one for the mean; from the second card on, its gain over the first."""
-    titles = list(names or (card.model for card in cards))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("family")
-    for position, title in enumerate(titles):
-        table.add_column(title, justify="right")
-        if position:
-            table.add_column(f"gain over {titles[0]}", justify="right")
+    """A row per family and one for the mean, a column per policy."""
+    table = _table(names or [card.model for card in cards])
     for family in cards[0].scored:
-        estimates = [card.estimate(family) for card in cards]
-        gains = [difference(cards[0], card, family) for card in cards[1:]]
-        table.add_row(family, *_cells(estimates, gains))
+        table.add_row(family, *(interval_text(card.estimate(family)) for card in cards))
     table.add_section()
-    means = [card.mean() for card in cards]
-    mean_gains = [mean_difference(cards[0], card) for card in cards[1:]]
-    table.add_row("mean", *_cells(means, mean_gains), style="bold")
+    table.add_row("mean", *(interval_text(card.mean()) for card in cards), style="bold")
+    return table
+
+
+def gain_table(cards: Sequence[Scorecard], names: Sequence[str] | None = None) -> Table:
+    """The same rows, with what each further policy gains over the first, item by item."""
+    first, *others = cards
+    titles = list(names or (card.model for card in cards))
+    table = _table([f"{title} − {titles[0]}" for title in titles[1:]])
+    for family in first.scored:
+        table.add_row(family, *(gain_text(difference(first, card, family)) for card in others))
+    table.add_section()
+    table.add_row("mean", *(gain_text(mean_difference(first, card)) for card in others))
     return table
 
 
@@ -93,8 +95,9 @@ def gain_text(estimate: Estimate | None) -> str:
     return f"[{color}]{estimate.mean:+.3f}[/] {interval}"
 
 
-def _cells(estimates: Sequence[Estimate | None], gains: Sequence[Estimate | None]) -> list[str]:
-    cells = [interval_text(estimates[0])]
-    for estimate, gain in zip(estimates[1:], gains, strict=True):
-        cells += [interval_text(estimate), gain_text(gain)]
-    return cells
+def _table(titles: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("family")
+    for title in titles:
+        table.add_column(title, justify="right")
+    return table

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from services.cli.errors import UserError
 from services.cli.stack.survey import duration_text
-from services.cli.terminal import messages, results
+from services.cli.terminal import results
 
 
 class Section(BaseModel):
@@ -103,11 +103,6 @@ def read_settings(cls: type[S], values: dict[str, Any], name: str) -> S:
         raise UserError(
             f"recipe {name}, {where}: {first['msg']} (got {first['input']!r})"
         ) from error
-
-
-def warn_simulated(what: str) -> None:
-    """Says plainly that no person judged."""
-    messages().print(f"[yellow]simulated[/]  {what}")
 
 
 def _time(seconds: float) -> str:

@@ -3,7 +3,13 @@ from io import StringIO
 from rich.console import Console
 
 from protos.v1 import content_pb2, trajectory_pb2
-from services.cli.evaluation.report import card_figures, gain_figures, score_table, unscored_lines
+from services.cli.evaluation.report import (
+    card_figures,
+    gain_figures,
+    gain_table,
+    score_table,
+    unscored_lines,
+)
 from services.cli.evaluation.sampling import Answer
 from services.cli.evaluation.scorecard import Scorecard
 from services.cli.evaluation.scoring import ScoredAnswer
@@ -55,8 +61,8 @@ def test_a_gain_is_paired_over_items_that_both_have():
 def test_the_table_has_a_row_per_family_one_for_the_mean_and_the_gain():
     base = _card("base", [0.5, 0.5, 0.5, 0.5])
     better = _card("run/1", [0.75, 0.75, 0.75, 0.75])
-    text = _printed(score_table([base, better]))
-    assert "gain over base" in text
+    text = _printed(score_table([base, better])) + _printed(gain_table([base, better]))
+    assert "run/1 − base" in text
     assert "0.500 [0.500, 0.500]" in text
     assert "+0.250 [+0.250, +0.250]" in text
     assert text.splitlines()[-1].startswith("mean")

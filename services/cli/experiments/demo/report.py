@@ -9,6 +9,8 @@ from rich.table import Table
 from services.cli.evaluation.report import (
     card_figures,
     gain_figures,
+    gain_table,
+    gain_text,
     interval_text,
     score_table,
     unscored_lines,
@@ -49,13 +51,16 @@ def print_outcome(outcome: DemoOutcome) -> None:
     items = outcome.settings.evaluation.items_per_family
     out.print(f"\n[bold]Held-out scores[/]  [dim]{items} items per family, 95 % intervals[/]")
     out.print(score_table(outcome.cards, _NAMES))
+    out.print()
+    out.print(gain_table(outcome.cards, _NAMES))
     for line in unscored_lines(outcome.cards):
         out.print(line, style="yellow", markup=False)
     beats = mean_difference(outcome.control, outcome.improved)
-    out.print(f"RL over control: {interval_text(beats)}")
+    out.print(f"RL − control, mean over families: {gain_text(beats)}")
     out.print(
-        "[dim]The score is the world's checkers', which no reward here ever saw. Judgements came\n"
-        "from simulated raters: programs with noise, ties and a side bias, not people.[/]"
+        "[dim]The score is the world's checkers', which no reward here ever saw. Judgements came "
+        "from simulated raters: programs with noise, ties and a side bias, not people.[/]",
+        soft_wrap=True,
     )
     out.print("\n[bold]Reward model[/]  [dim]on pairs that it was not trained on[/]")
     out.print(_reward_table(outcome.check))
@@ -93,7 +98,7 @@ def _reward_table(check: RewardCheck) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("family")
     table.add_column("pair accuracy", justify="right")
-    table.add_column("ceiling by the raters' noise", justify="right")
+    table.add_column("the raters' noise admits", justify="right")
     for family, (accuracy, ceiling) in check.by_family.items():
         table.add_row(family, interval_text(accuracy), interval_text(ceiling))
     table.add_section()

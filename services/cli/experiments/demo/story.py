@@ -99,8 +99,9 @@ class _Demo:
     ) -> dict[str, list[judgement_pb2.Judgement]]:
         settings = self._settings.collection
         feedback = self._services.feedback
-        title = "Simulated raters judge pairs (programs, not people)"
+        title = "Simulated raters judge pairs"
         with self._story.stage(title, settings.judging_budget_s) as stage, progress_bar() as bar:
+            self._story.tell("[yellow]simulated[/]: the raters are programs, not people")
             items = [item for some in judged.values() for item in some]
             begin_s = time.monotonic()
             put = partial(bar.advance, bar.add_task("items", total=len(items)))
