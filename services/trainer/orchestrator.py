@@ -78,7 +78,8 @@ class TrainingOrchestrator(training_orchestrator_pb2_grpc.TrainingOrchestratorSe
         if kind is None:
             raise InvalidArgument("set recipe_toml, or resume_run_id to go on with a run")
         self._scheduler.check_room()
-        folder = self._created(request) if kind == "recipe_toml" else self._resumed(request)
+        is_new = kind == "recipe_toml"
+        folder = self._created(request) if is_new else await self._resumed(request)
         self._scheduler.submit(folder)
         return run_to_proto(folder)
 
@@ -95,7 +96,7 @@ class TrainingOrchestrator(training_orchestrator_pb2_grpc.TrainingOrchestratorSe
             JsonlSource(recipe.data.path, recipe.data.split)
         return resolve(self._store, recipe.initial)
 
-    def _resumed(self, request: pb.StartRunRequest) -> RunFolder:
+    async def _resumed(self, request: pb.StartRunRequest) -> RunFolder:
         if request.overrides:
             raise InvalidArgument("a resumed run keeps its recipe; overrides must be empty")
         folder = self._runs.get(request.resume_run_id)
@@ -105,6 +106,7 @@ class TrainingOrchestrator(training_orchestrator_pb2_grpc.TrainingOrchestratorSe
                 f"{record.run_id} is {record.state}; only a run that was interrupted, stopped or"
                 " failed can be resumed"
             )
+        await self._scheduler.settled(folder)
         folder.forget_stop()
         folder.write_record(remember(record, request).model_copy(update={"ended_by": ""}))
         set_state(folder, RunState.QUEUED)

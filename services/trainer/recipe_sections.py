@@ -187,7 +187,7 @@ class OptimizerSection(Section):
     warmup_steps: int = Field(0, ge=0)
     decay: Literal["constant", "linear"] = "constant"
     freeze_vision: bool = Field(False, description="keep the vision tower as it is")
-    tokens_per_microbatch: int = Field(4096, ge=1, description="padded; bounds memory")
+    tokens_per_microbatch: int = Field(2048, ge=1, description="padded; bounds memory")
 
 
 class PublishSection(Section):

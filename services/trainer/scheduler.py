@@ -66,6 +66,12 @@ class Scheduler:
         self._queue.append(folder)
         self._start_next()
 
+    async def settled(self, folder: RunFolder) -> None:
+        """Waits for the end of a worker that has recorded how it ended and is still exiting."""
+        watcher = self._watchers.get(folder.path.name)
+        if watcher is not None:
+            await asyncio.shield(watcher)
+
     def withdraw(self, folder: RunFolder) -> bool:
         """Takes a run out of the queue; False if it is not there."""
         waiting = [queued for queued in self._queue if queued.path == folder.path]
@@ -114,10 +120,20 @@ class Scheduler:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=self._environment(),
                 start_new_session=True,
             )
         self._pids[folder.path.name] = process.pid
         return await process.wait()
+
+    def _environment(self) -> dict[str, str]:
+        """What `attune up` sets, also where nobody did: idle threads sleep, or on shared cores an
+        update takes six times as long."""
+        return {
+            "OMP_NUM_THREADS": str(self._config.num_threads),
+            "OMP_WAIT_POLICY": "PASSIVE",
+            **os.environ,
+        }
 
     async def _adopted(self, folder: RunFolder, pid: int) -> int | None:
         self._pids[folder.path.name] = pid
