@@ -68,3 +68,8 @@ def test_plotly_is_served_compressed_under_the_name_of_its_content(http_client):
     assert response.headers["content-encoding"] == "gzip"
     assert "immutable" in response.headers["cache-control"]
     assert "plotly.js" in response.text[:200]
+
+
+def test_the_api_describes_itself(http_client):
+    paths = http_client.get("/openapi.json").json()["paths"]
+    assert {"/v1/chat/completions", "/v1/images/generations", "/v1/feedback"} <= paths.keys()

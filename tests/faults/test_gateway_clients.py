@@ -10,19 +10,11 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.processes import ServiceProcess, running
+from tests.support.processes import running
 
 CHAT = {"model": "stable", "messages": [{"role": "user", "content": "hello"}]}
 LONG = CHAT | {"n": 16, "max_completion_tokens": 450, "ignore_eos": True}
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def small_gateway(policy_service, tmp_path_factory) -> Iterator[ServiceProcess]:
-    """A gateway that takes bodies of a mebibyte."""
-    settings = {"policy_address": policy_service.address, "max_body_mib": 1}
-    with running("gateway", tmp_path_factory.mktemp("small"), **settings) as process:
-        yield process
 
 
 def metric(url: str, name: str, **labels: str) -> float:
@@ -89,6 +81,15 @@ def test_an_endless_body_is_cut_off(small_gateway):
     response = httpx.post(url, content=endless(), headers={"Content-Type": "application/json"})
     assert response.status_code == 413
     assert httpx.get(f"{small_gateway.url}/health/live").status_code == 200
+
+
+def test_without_feedback_all_else_goes_on(small_gateway):
+    url = small_gateway.url
+    answer = httpx.post(f"{url}/v1/chat/completions", json=CHAT).json()
+    feedback = {"completion_id": answer["id"], "value": "up"}
+    assert httpx.post(f"{url}/v1/feedback", json=feedback).status_code == 503
+    assert httpx.get(f"{url}/health/ready").status_code == 200
+    assert httpx.get(f"{url}/v1/models").status_code == 200
 
 
 def test_on_sigterm_the_answers_that_run_are_finished(policy_service, tmp_path):

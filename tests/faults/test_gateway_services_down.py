@@ -53,55 +53,41 @@ def test_without_a_policy_the_gateway_lives_but_is_not_ready(lone_gateway):
     assert httpx.get(lone_gateway.url).status_code == 200
 
 
-def test_without_feedback_all_else_goes_on(policy_service, tmp_path):
-    addresses = {
-        "policy_address": policy_service.address,
-        "feedback_address": f"127.0.0.1:{free_port()}",
-    }
-    with running("gateway", tmp_path, **addresses) as gateway:
-        answer = httpx.post(f"{gateway.url}/v1/chat/completions", json=CHAT).json()
-        feedback = {"completion_id": answer["id"], "value": "up"}
-        assert httpx.post(f"{gateway.url}/v1/feedback", json=feedback).status_code == 503
-        assert httpx.get(f"{gateway.url}/health/ready").status_code == 200
-        assert httpx.get(f"{gateway.url}/v1/models").status_code == 200
-
-
-def test_a_full_queue_is_a_rate_limit(base_checkpoint, tmp_path):
+@pytest.fixture(scope="module")
+def frail(base_checkpoint, tmp_path_factory) -> Iterator[tuple[ServiceProcess, dict]]:
+    """A gateway, and how to start the policy that it knows: one row, one sample waiting."""
+    home = tmp_path_factory.mktemp("frail")
     narrow = {"max_rows": 1, "reserved_rows": 0, "max_waiting_samples": 1}
+    policy = {"home": home, "port": free_port(), "base_checkpoint": base_checkpoint} | narrow
+    with running("gateway", home, policy_address=f"127.0.0.1:{policy['port']}") as gateway:
+        yield gateway, policy
+
+
+def test_a_full_queue_is_a_rate_limit_and_a_policy_that_dies_ends_its_streams(frail):
+    gateway, settings = frail
+    url, body = f"{gateway.url}/v1/chat/completions", LONG | {"stream": True, "n": 1}
     with (
-        running("policy", tmp_path, base_checkpoint=base_checkpoint, **narrow) as policy,
-        running("gateway", tmp_path, policy_address=policy.address) as gateway,
+        running("policy", **settings) as policy,
+        httpx.stream("POST", url, json=body) as running_one,
+        httpx.stream("POST", url, json=body) as waiting_one,
         openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client,
     ):
-        url, body = f"{gateway.url}/v1/chat/completions", LONG | {"stream": True, "n": 1}
-        with (
-            httpx.stream("POST", url, json=body) as running_one,
-            httpx.stream("POST", url, json=body) as waiting_one,
-        ):
-            assert (running_one.status_code, waiting_one.status_code) == (200, 200)
-            with pytest.raises(openai.RateLimitError) as limited:
-                client.chat.completions.create(**CHAT)
-        assert limited.value.response.headers["retry-after"] == "1"
-        assert limited.value.code == "rate_limit_exceeded"
+        assert (running_one.status_code, waiting_one.status_code) == (200, 200)
+        with pytest.raises(openai.RateLimitError) as limited:
+            client.chat.completions.create(**CHAT)
+        policy.kill()
+        last = [line for line in waiting_one.iter_lines() if line][-1]
+    assert limited.value.response.headers["retry-after"] == "1"
+    assert limited.value.code == "rate_limit_exceeded"
+    assert '"error"' in last
+    assert '"server_error"' in last
 
 
-def test_a_policy_that_dies_ends_a_stream_with_an_error_and_is_found_again(
-    base_checkpoint, tmp_path
-):
-    port = free_port()
-    policy = {"base_checkpoint": base_checkpoint, "port": port}
-    with running("gateway", tmp_path, policy_address=f"127.0.0.1:{port}") as gateway:
-        url = f"{gateway.url}/v1/chat/completions"
-        with (
-            running("policy", tmp_path, **policy) as process,
-            httpx.stream("POST", url, json=LONG | {"stream": True}) as response,
-        ):
-            lines = response.iter_lines()
-            next(lines)
-            process.kill()
-            last = [line for line in lines if line][-1]
-        assert '"error"' in last
-        assert '"server_error"' in last
-        assert httpx.post(url, json=CHAT, timeout=30).status_code == 503
-        with running("policy", tmp_path, **policy):
-            assert httpx.post(url, json=CHAT, timeout=30).status_code == 200
+def test_a_policy_that_comes_back_is_found_by_a_client_that_tries_again(frail):
+    gateway, settings = frail
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none") as client:
+        with pytest.raises(openai.InternalServerError) as down:
+            client.with_options(max_retries=0).chat.completions.create(**CHAT)
+        assert down.value.status_code == 503
+        with running("policy", **settings):
+            assert client.chat.completions.create(**CHAT).choices
