@@ -118,6 +118,7 @@ function layout(entries, panel) {
     gridcolor: color("grid"), zerolinecolor: color("grid"), linecolor: color("line"),
     tickfont: { size: 10, color: color("ink-soft") }, nticks: 5, automargin: true, fixedrange: true,
   };
+  const lastStep = Math.max(...entries.map((entry) => entry.x.at(-1)));
   return {
     datarevision: entries.reduce((sum, entry) => sum + entry.x.length, 0),
     margin: { l: 34, r: 8, t: 8, b: 22 },
@@ -127,7 +128,7 @@ function layout(entries, panel) {
     hoverlabel: { bgcolor: color("surface"), bordercolor: color("line"), font: { size: 11, color: color("ink") } },
     hovermode: "x unified",
     showlegend: false,
-    xaxis: { ...axis, showgrid: false, rangemode: "nonnegative", tickformat: "d" },
+    xaxis: { ...axis, showgrid: false, tickformat: "d", ...(lastStep < 6 ? { dtick: 1 } : {}) },
     yaxis: { ...axis, exponentformat: "e", minexponent: 4, rangemode: panel.fromZero ? "tozero" : "normal" },
   };
 }

@@ -30,7 +30,7 @@ export class Filmstrip {
 
   addStrip(task) {
     const frames = el("ol", { class: "frames", tabindex: "0", "aria-label": `Samples of ${task}` });
-    const title = el("h5", {}, swatch(seriesColor(task)), task || "samples");
+    const title = el("h5", {}, swatch(seriesColor(task)), el("span", { title: task }, task || "samples"));
     this.container.append(el("section", { class: "strip" }, title, frames));
     this.strips.set(task, frames);
     return frames;
