@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from PIL import Image
 
@@ -148,6 +150,29 @@ def test_a_task_of_ones_own_runs_as_it_is(stack, tmp_path):
     assert run["alias"] in scores.stdout
 
 
+def test_ctrl_c_stops_a_run_with_a_checkpoint_and_resume_goes_on(stack, tmp_path):
+    assert _attune("new", "task", "counting", cwd=tmp_path).returncode == 0
+    few = ("--set", "steps=8", "--set", "rollout.prompts_per_step=4")
+    words = ("run", "counting", *few, "--home", str(stack.home))
+    with _started(*words, cwd=tmp_path) as running:
+        _read_until(running, "step 1/8")
+        running.send_signal(signal.SIGINT)
+        output, _ = running.communicate(timeout=60)
+    assert running.returncode == 0, output
+    assert "stopped" in output
+    run_id = output.partition("attune run --resume ")[2].split()[0]
+    resumed = stack.attune("run", "--resume", run_id)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "step 8 of 8" in resumed.stdout
+
+
+def test_a_run_that_is_not_watched_prints_its_id_alone(stack, tmp_path):
+    assert _attune("new", "task", "counting", cwd=tmp_path).returncode == 0
+    ended = stack.attune("run", "counting", "--no-watch", "--set", "steps=1", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.strip().startswith("counting-")
+
+
 def test_a_recipe_with_a_wrong_field_says_which(stack):
     ended = stack.attune("run", "demo_rl", "--set", "optimizer.learning_rat=1")
     assert ended.returncode == 1
@@ -167,6 +192,26 @@ def test_a_service_that_dies_is_started_again(stack):
     assert stack.status()["reward"]["restarts"] == 1
 
 
+def test_ctrl_c_ends_up_and_every_service_with_it(tmp_path):
+    with _up_in_the_foreground(tmp_path) as up:
+        pids = _service_pids(tmp_path)
+        up.send_signal(signal.SIGINT)
+        output, _ = up.communicate(timeout=60)
+    assert up.returncode == 0, output
+    assert "all services stopped" in output
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_down_ends_services_whose_supervisor_was_killed(tmp_path):
+    with _up_in_the_foreground(tmp_path) as up:
+        pids = _service_pids(tmp_path)
+        up.kill()
+        up.communicate(timeout=60)
+    assert "supervisor has died" in _attune("status", "--home", str(tmp_path)).stdout
+    assert "stopped" in _attune("down", "--home", str(tmp_path)).stdout
+    _wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), deadline_s=30)
+
+
 def test_without_services_status_says_how_to_start_them(tmp_path):
     ended = _attune("status", "--home", str(tmp_path))
     assert ended.returncode == 1
@@ -184,6 +229,41 @@ def test_help_is_instant():
     assert _attune("--help").returncode == 0
     # Half a second is the aim; a shared machine gets more.
     assert time.monotonic() - begin_s < 2
+
+
+@contextmanager
+def _up_in_the_foreground(home: Path) -> Iterator[subprocess.Popen[str]]:
+    """`attune up`, once it is ready."""
+    place = ("--home", str(home), "--port-base", str(_free_port_base()))
+    with _started("up", *place) as running:
+        _read_until(running, "logs ")
+        yield running
+
+
+def _service_pids(home: Path) -> list[int]:
+    services = json.loads((home / "up.json").read_text())["services"]
+    return [service["process"]["pid"] for service in services]
+
+
+def _started(*words: str, cwd: Path | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "services.cli", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=cwd,
+    )
+
+
+def _read_until(running: subprocess.Popen[str], words: str) -> None:
+    assert running.stdout is not None
+    seen = []
+    for line in running.stdout:
+        seen.append(line)
+        if words in line:
+            return
+    raise AssertionError("".join(seen))
 
 
 def _attune(

@@ -7,12 +7,10 @@ _NUM_SHOWN = 8
 _FIRST = (
     "reward_mean",
     "heldout_pair_accuracy",
+    "heldout_loss",
     "loss",
     "kl",
     "entropy",
-    "reward_std",
-    "scored_share",
-    "grad_norm",
     "samples",
     "seconds/rollout",
     "seconds/score",
@@ -21,9 +19,10 @@ _FIRST = (
 
 
 def headlines(metrics: Mapping[str, float]) -> dict[str, float]:
-    """At most eight metrics, those of interest first."""
+    """At most eight metrics of interest, or any eight where none is known to be."""
     ranked = sorted(metrics, key=lambda name: (_rank(name), name))
-    return {name: metrics[name] for name in ranked[:_NUM_SHOWN]}
+    known = [name for name in ranked if _rank(name) < len(_FIRST)]
+    return {name: metrics[name] for name in (known or ranked)[:_NUM_SHOWN]}
 
 
 def figure_text(value: float) -> str:
