@@ -14,7 +14,7 @@ from services.common.world.scenes import COLORS, PICTURE_PX, SHAPES, Scene, Thin
 Split = Literal["train", "heldout", "validation"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-DEFAULT_LEVEL = 2
+DEFAULT_LEVEL = 3
 
 _MIN_GAP_PX = 2
 _CELL_PX = 15  # of the four cells that three or four things share, one in each corner

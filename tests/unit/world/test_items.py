@@ -23,7 +23,11 @@ def same_pixels(first, second):
 def test_an_item_is_the_same_each_time(family, split):
     for index in range(20):
         first, second = make_item(family, split, index), make_item(family, split, index)
-        assert first.item_id == second.item_id == f"{family}-{split}-level2-seed0-{index}"
+        assert (
+            first.item_id
+            == second.item_id
+            == f"{family}-{split}-level{DEFAULT_LEVEL}-seed0-{index}"
+        )
         assert first.prompt_text == second.prompt_text
         assert first.target_text == second.target_text
         assert first.reference == second.reference
@@ -40,7 +44,7 @@ def test_index_seed_and_level_each_change_the_items(family):
         return [(item.prompt_text, item.reference) for item in items]
 
     assert prompts() != prompts(seed=1)
-    assert prompts() != prompts(level=3)
+    assert prompts() != prompts(level=1)
     assert prompts() != prompts(start=10)
 
 
