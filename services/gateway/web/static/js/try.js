@@ -22,6 +22,7 @@ export async function refreshModels() {
   const select = byId("try-model");
   const { data } = await getJson("/v1/models").catch(() => ({ data: [] }));
   const aliases = data.filter((model) => model.id !== model.version).map((model) => model.id);
+  if (!aliases.length) aliases.push("stable");
   const before = select.value;
   if (aliases.join() === [...select.options].map((option) => option.value).join()) return;
   select.replaceChildren(...aliases.map((name) => el("option", { value: name }, name)));
