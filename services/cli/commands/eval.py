@@ -24,7 +24,9 @@ def eval_(
     temperature: Annotated[
         float, typer.Option(min=0, max=10, help="0 is greedy; 1 is the policy as it is trained.")
     ] = 1.0,
-    level: Annotated[int, typer.Option(min=1, max=4, help="Difficulty of the world.")] = 2,
+    level: Annotated[
+        int | None, typer.Option(min=1, max=4, help="Difficulty of the world; the default's own.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the items and of the sampling.")] = 0,
     task: Annotated[
         str | None,

@@ -17,6 +17,7 @@ from services.cli.evaluation.scorecard import Scorecard, evaluate
 from services.cli.evaluation.tasks import EvaluationTask, recipe_task, world_task
 from services.cli.stack.connection import Place, Services, connected
 from services.cli.terminal import messages, progress_bar, results, write_json
+from services.common.world.sampling import DEFAULT_LEVEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class EvaluationRequest:
     models: tuple[str, ...]
     families: tuple[str, ...]
     items: int
-    level: int
+    level: int | None  # None is the world's default
     seed: int
     temperature: float
     task: str | None
@@ -76,7 +77,11 @@ def print_scores(cards: list[Scorecard]) -> None:
 def _task(asked: EvaluationRequest) -> EvaluationTask:
     if asked.task is not None:
         return recipe_task(asked.task, asked.items)
-    return world_task(asked.families, asked.items, asked.level, asked.seed)
+    return world_task(asked.families, asked.items, _level(asked), asked.seed)
+
+
+def _level(asked: EvaluationRequest) -> int:
+    return DEFAULT_LEVEL if asked.level is None else asked.level
 
 
 def _sampling(asked: EvaluationRequest) -> SamplingChoice:
@@ -86,7 +91,7 @@ def _sampling(asked: EvaluationRequest) -> SamplingChoice:
 def _figures(asked: EvaluationRequest, cards: list[Scorecard]) -> dict[str, Any]:
     return {
         "task": asked.task or "world",
-        "level": None if asked.task else asked.level,
+        "level": None if asked.task else _level(asked),
         "seed": asked.seed,
         "temperature": asked.temperature,
         "models": [card_figures(card) for card in cards],
