@@ -244,7 +244,7 @@ async def test_a_call_without_a_timeout_gets_the_default_deadline(channel):
 
 async def test_a_shorter_timeout_of_a_call_wins(channel, echo):
     left = await channel.unary_unary(f"/{NAME}/UnaryUnary")(b"time left", timeout=5)
-    assert 0 < float(left) <= 5
+    assert 0 < float(left) <= 5 * 1.01  # gRPC rounds the header up, by 1 % at most
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await channel.unary_unary(f"/{NAME}/UnaryUnary")(b"wait", timeout=0.05)
     assert failed.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
