@@ -47,7 +47,7 @@ def scored_groups(
                 dropped[reason] += 1
         if len(answers) >= MIN_VALID:
             kept.append(_prompt_group(group, answers, media, preprocessor))
-        else:
+        elif answers:
             dropped["GROUP_TOO_SMALL"] += len(answers)
     return Consumed(tuple(kept), dropped)
 
