@@ -15,6 +15,9 @@ from services.trainer.algorithms.davidson import acceptability_loss, davidson_lo
 from services.trainer.learning.judged_items import JudgedBatch
 from services.trainer.recipe_sections import PairLossSection
 
+# Adam moves every parameter by about its rate; at a trunk's rate a scalar would never get there.
+_NUISANCE_SCALE = 30.0
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairScores:
@@ -32,11 +35,26 @@ class PairModel(nn.Module):
     def __init__(self, reward: RewardModel, section: PairLossSection, length_scale: float) -> None:
         super().__init__()
         self.reward = reward
-        self.log_nu = nn.Parameter(torch.tensor(0.0))
-        self.side_bias = nn.Parameter(torch.tensor(0.0), requires_grad=section.side_bias)
-        self.length_slope = nn.Parameter(torch.tensor(0.0), requires_grad=section.length_nuisance)
+        self._log_nu = _nuisance(is_fitted=True)
+        self._side_bias = _nuisance(section.side_bias)
+        self._length_slope = _nuisance(section.length_nuisance)
         self._section = section
         self._length_scale = length_scale
+
+    @property
+    def log_nu(self) -> Tensor:
+        """Of Davidson's ν, the propensity to tie."""
+        return _NUISANCE_SCALE * self._log_nu
+
+    @property
+    def side_bias(self) -> Tensor:
+        """Added to δ for the answer shown on the left."""
+        return _NUISANCE_SCALE * self._side_bias
+
+    @property
+    def length_slope(self) -> Tensor:
+        """Added to δ per standard deviation of difference in length."""
+        return _NUISANCE_SCALE * self._length_slope
 
     def forward(self, batch: JudgedBatch) -> PairScores:
         trunk = self.reward.trunk
@@ -71,3 +89,7 @@ class PairModel(nn.Module):
             scores.loss_M.sum() + section.centering_coefficient * centering
         ) / num_pairs + section.acceptability_coefficient * acceptability / max(1, num_judged)
         return loss
+
+
+def _nuisance(is_fitted: bool) -> nn.Parameter:
+    return nn.Parameter(torch.tensor(0.0), requires_grad=is_fitted)
