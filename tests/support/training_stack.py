@@ -77,6 +77,7 @@ class Training:
     reward: "reward_model_pb2_grpc.RewardModelAsyncStub"
     feedback: "feedback_log_pb2_grpc.FeedbackLogAsyncStub"
     running: RunningService
+    addresses: dict[str, str]
 
     @property
     def store(self) -> VersionStore:
@@ -161,4 +162,5 @@ async def running_training(home: Path, **trainer_settings: Any) -> AsyncIterator
             reward_model_pb2_grpc.RewardModelStub(channels[2]),
             feedback_log_pb2_grpc.FeedbackLogStub(channels[3]),
             trainer,
+            {"policy": policy.address, "reward": reward.address, "feedback": feedback.address},
         )
