@@ -23,6 +23,7 @@ from services.trainer.checkpoint import (
     weights_sha256,
 )
 from services.trainer.consumption import Consumed, best_answers, scored_groups, target_groups
+from services.trainer.learning.divergence import sampled_kl
 from services.trainer.learning.groups import PromptGroup
 from services.trainer.learning.learner import Learner
 from services.trainer.learning.objective import Imitation, Objective
@@ -90,6 +91,17 @@ class PolicyTraining:
         self.step = header.step
         skipped = float(header.plan.num_updates == 0)
         return {**metrics, **_consumption_metrics(segment, consumed), "skipped": skipped}
+
+    def measure(self, segment: Segment) -> dict[str, float]:
+        """Figures that no update depends on: the KL, every so many steps."""
+        recipe, step = self.recipe, segment.header.step
+        if self.reference is None or not isinstance(recipe, PolicyRecipe):
+            return {}
+        every, groups = recipe.algorithm.kl.measure_every, self.consume(segment).groups
+        if recipe.algorithm.kl.placement != "none" or (step - 1) % every or not groups:
+            return {}
+        temperature = recipe.rollout.sampling.temperature
+        return {"kl": sampled_kl(self.reference, self.grammar, groups, temperature)}
 
     def save(self, folder: Path) -> None:
         """Writes a checkpoint."""

@@ -44,6 +44,7 @@ async def test_a_policy_run_goes_from_recipe_to_version_and_can_be_replayed(trai
     assert len(metrics) == 3
     assert all(step["samples"] == 12 and step["dropped"] == 0 for step in metrics)
     assert all(step["logprob_mismatch_max"] < 1e-4 for step in metrics)
+    assert metrics[0]["kl"] < 1e-6, "the first step samples from the initial policy"
     phases = {"rollout", "score", "log", "learn", "publish"}
     assert {f"seconds/{phase}" for phase in phases} <= metrics[0].keys()
     shown = [event.sample for event in events if event.WhichOneof("kind") == "sample"]

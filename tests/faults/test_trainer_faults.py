@@ -26,7 +26,7 @@ async def test_a_reward_service_that_stays_down_interrupts_the_run_and_nothing_i
     tmp_path, monkeypatch
 ):
     traps = install_traps(monkeypatch)
-    async with running_training(tmp_path, patience_s=0.5) as training:
+    async with running_training(tmp_path, patience_s=3) as training:
 
         def refuse():
             traps.set("Score", 1, refuse)  # and again

@@ -44,6 +44,8 @@ def run_steps(
             log.append(segment)
         with run.timed("learn"):
             metrics = training.learn(segment)
+        with run.timed("measure"):
+            metrics |= training.measure(segment)
         num_skipped = _check_skipped(run, metrics, num_skipped)
         if publish_steps and not metrics["skipped"]:
             publish(run.record.alias)
