@@ -14,6 +14,7 @@ from services.trainer.pretraining.config import PretrainConfig
 from services.trainer.recipe_sections import (
     AlgorithmSection,
     DataSection,
+    HeldoutSection,
     HoldoutSection,
     JsonlData,
     ModelChoice,
@@ -62,6 +63,7 @@ class PolicyRecipe(_TrainedFields):
     rollout: RolloutSection = RolloutSection()
     reward: RewardChoice
     algorithm: AlgorithmSection
+    heldout: HeldoutSection | None = None
     show: ShowSection = ShowSection()
 
     @model_validator(mode="after")

@@ -203,6 +203,14 @@ class ShowSection(Section):
     samples: int = Field(4, ge=0)
 
 
+class HeldoutSection(Section):
+    """Held-out items that the policy answers as it learns; measured, never trained on."""
+
+    every: int = Field(25, ge=1, description="steps; also after the first and the last")
+    items: int = Field(100, ge=1, description="over all families, one answer each")
+    scorer: str = Field("program/world", description="the reward version that measures")
+
+
 class RewardShape(Section):
     """The reward model's form (models/reward_config.py)."""
 

@@ -1,7 +1,7 @@
 """attune_trainer_*: what the events of running runs say, for Prometheus."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -24,8 +24,16 @@ _GAUGES = {
     "importance_truncated_fraction": "Share of tokens whose importance weight was truncated",
     "logprob_mismatch_max": "Largest sampler/trainer difference of a log-probability",
     "logprob_mismatch_p99": "99th percentile of that difference",
+    "heldout_mean": "Mean score of held-out items, over families",
     "heldout_pair_accuracy": "Held-out pair accuracy of the reward model in training",
 }
+
+_ENDS = (
+    pb.RUN_STATE_SUCCEEDED,
+    pb.RUN_STATE_FAILED,
+    pb.RUN_STATE_STOPPED,
+    pb.RUN_STATE_INTERRUPTED,
+)
 
 
 class RunMetrics:
@@ -65,46 +73,59 @@ class RunMetrics:
     @asynccontextmanager
     async def following(self, folder: RunFolder) -> AsyncIterator[None]:
         """Counts the events that a worker writes until the context ends."""
-        reader = EventReader(folder.events)
-        reader.read()  # earlier sessions are not counted again
-        stage = folder.record().stage
-        task = asyncio.create_task(self._follow(reader, stage))
+        follower = _Follower(self, folder)
+        task = asyncio.create_task(follower.run())
         try:
             yield
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-            self._observe_all(reader, stage)
+            follower.catch_up()
 
-    async def _follow(self, reader: EventReader, stage: str) -> None:
-        while True:
-            self._observe_all(reader, stage)
-            await asyncio.sleep(_POLL_S)
+    def count_steps(self, stage: str, num_steps: int) -> None:
+        """Steps taken since the last count."""
+        self._steps.labels(stage).inc(num_steps)
 
-    def _observe_all(self, reader: EventReader, stage: str) -> None:
-        for event in reader.read():
-            self.observe(event, stage)
+    def count_end(self, stage: str, state: "pb.RunState.ValueType") -> None:
+        """A run that ended in a state."""
+        self._ended.labels(stage, pb.RunState.Name(state).removeprefix("RUN_STATE_")).inc()
 
-    def observe(self, event: pb.RunEvent, stage: str) -> None:
-        """Counts one event."""
-        kind = event.WhichOneof("kind")
-        if kind == "metrics":
-            self._observe_step(dict(event.metrics.values), stage)
-        elif kind == "state":
-            state = pb.RunState.Name(event.state.state).removeprefix("RUN_STATE_")
-            if state not in ("QUEUED", "RUNNING", "STOPPING"):
-                self._ended.labels(stage, state).inc()
-
-    def _observe_step(self, values: dict[str, float], stage: str) -> None:
-        self._steps.labels(stage).inc()
+    def observe(self, stage: str, values: Mapping[str, float]) -> None:
+        """The metrics of a step, or of a measurement between steps."""
         self._skipped.labels(stage).inc(values.get("skipped", 0.0))
         self._samples.labels(stage).inc(values.get("samples", 0.0))
         for name, value in values.items():
             kind, _, label = name.partition("/")
-            if kind == "dropped":
+            if kind == "dropped" and label:
                 self._dropped.labels(stage, label).inc(value)
             elif kind == "seconds":
                 self._phase.labels(stage, label).observe(value)
             elif name in self._gauges:
                 self._gauges[name].labels(stage).set(value)
+
+
+class _Follower:
+    """Reads one run's events from where they are now."""
+
+    def __init__(self, metrics: RunMetrics, folder: RunFolder) -> None:
+        record = folder.record()
+        self._metrics, self._stage, self._step = metrics, record.stage, record.step
+        self._reader = EventReader(folder.events)
+        self._reader.read()  # earlier sessions are not counted again
+
+    async def run(self) -> None:
+        while True:
+            self.catch_up()
+            await asyncio.sleep(_POLL_S)
+
+    def catch_up(self) -> None:
+        """Counts what has been written since the last call."""
+        for event in self._reader.read():
+            kind = event.WhichOneof("kind")
+            if kind == "metrics":
+                self._metrics.count_steps(self._stage, max(0, event.step - self._step))
+                self._step = max(self._step, event.step)
+                self._metrics.observe(self._stage, event.metrics.values)
+            elif kind == "state" and event.state.state in _ENDS:
+                self._metrics.count_end(self._stage, event.state.state)

@@ -160,6 +160,19 @@ async def test_a_stopped_run_resumes_to_the_weights_of_one_that_was_not(training
     assert "only a run that was interrupted" in refused.value.details()
 
 
+async def test_held_out_items_are_measured_and_change_nothing(training):
+    plain = await training.finish(steps="3")
+    settings = {"heldout__every": "2", "heldout__items": "8"}
+    measured = await training.finish(steps="3", **settings)
+    events = await training.watch(measured)
+    curve = [step for step in metrics_of(events) if "heldout_mean" in step]
+    assert [event.step for event in events if "heldout_mean" in event.metrics.values] == [1, 2, 3]
+    assert set(curve[0]) == {"heldout_mean"} | {
+        f"heldout_mean/{family}" for family in ("caption", "vqa", "draw", "align")
+    }
+    assert weights(measured) == weights(plain)
+
+
 async def test_a_time_limit_ends_a_run_after_a_step(training):
     run = await training.finish(steps="100", time_limit_s="0.1")
     assert (run.state, run.step) == (pb.RUN_STATE_SUCCEEDED, 0)

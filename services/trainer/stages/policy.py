@@ -21,6 +21,7 @@ from services.trainer.rollouts import RolloutClient
 from services.trainer.run_context import RunContext
 from services.trainer.scoring import ScoreClient
 from services.trainer.sources import open_source
+from services.trainer.stages.heldout import HeldoutScores
 from services.trainer.stages.showing import show_samples
 from services.trainer.stages.steps import run_steps
 
@@ -28,7 +29,9 @@ from services.trainer.stages.steps import run_steps
 def run_policy(run: RunContext, recipe: PolicyRecipe) -> None:
     """Trains and publishes after every step."""
     training = open_training(recipe, run.folder.initial)
-    run_steps(run, training, ScoredRollouts(run, recipe, recipe.reward), publish_steps=True)
+    collect = ScoredRollouts(run, recipe, recipe.reward)
+    after_step = HeldoutScores(run, recipe)
+    run_steps(run, training, collect, publish_steps=True, after_step=after_step)
 
 
 class ScoredRollouts:

@@ -24,9 +24,16 @@ class Collect(Protocol):
 
 
 def run_steps(
-    run: RunContext, training: PolicyTraining, collect: Collect, publish_steps: bool
+    run: RunContext,
+    training: PolicyTraining,
+    collect: Collect,
+    publish_steps: bool,
+    after_step: Callable[[int], None] = lambda step: None,
 ) -> None:
-    """Trains to the last step, a stop or the time limit; publishes the result."""
+    """Trains to the last step, a stop or the time limit; publishes the result.
+
+    `after_step` finds the step's weights at run/ID; it must not change what is learned.
+    """
     log = ReplayLog(run.folder.replay)
     record_fingerprint(run.folder.fingerprints, current_fingerprint())
     publish = _publication(run, training)
@@ -53,6 +60,7 @@ def run_steps(
             with run.timed("checkpoint"):
                 training.save(run.folder.checkpoints)
         run.finish_step(training.step, metrics)
+        after_step(training.step)
     _finish(run, training, publish)
 
 
