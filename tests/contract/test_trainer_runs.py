@@ -174,7 +174,7 @@ async def test_held_out_items_are_measured_and_change_nothing(training):
 
 
 async def test_a_time_limit_ends_a_run_after_a_step(training):
-    run = await training.finish(steps="100", time_limit_s="0.1")
+    run = await training.finish(steps="100", time_limit_s="0.000001")
     assert (run.state, run.step) == (pb.RUN_STATE_SUCCEEDED, 0)
     last = (await training.watch(run))[-1]
     assert last.state.message == "time limit reached after step 0"
