@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.preprocessing.conversation import Conversation, Part, Picture, Role, Text, Turn
 from models.preprocessing.images import MediaLimits, content_sha256, tiles_from_picture
-from models.preprocessing.tokenizer import Tokenizer
+from models.preprocessing.tokenizer import SpecialTokens, Tokenizer
 
 
 class PromptError(ValueError):
@@ -120,6 +120,12 @@ class Preprocessor:
         for token_id in ids:
             if not 0 <= token_id < size or token_id in reserved:
                 raise PromptError(f"token id {token_id} cannot stand in content (0 … {size - 1})")
+
+
+def without_content(prompt_ids_L: NDArray[np.int64], special: SpecialTokens) -> NDArray[np.int64]:
+    """The unconditional prompt of guidance: all but bos and begin_of_image become pad (Janus)."""
+    is_kept_L = (prompt_ids_L == special.bos) | (prompt_ids_L == special.begin_of_image)
+    return np.where(is_kept_L, prompt_ids_L, special.pad)
 
 
 class _Writer:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.grammar import Grammar, Kind
+from models.preprocessing.prompt import without_content
 from services.policy.engine.random_streams import stream_key
 from services.policy.engine.request import (
     FinishReason,
@@ -111,15 +112,11 @@ class Pending:
         return kind, grammar.codes_per_image - num_codes
 
     def unconditional_ids_L(self, grammar: Grammar) -> NDArray[np.int64]:
-        """The same length without content: prompt and sampled text become pad (Janus).
-
-        bos, begin_of_image and sampled codes stay.
-        """
-        special, ids_L = grammar.special, self.token_ids_L
-        is_kept_L = (ids_L == special.bos) | (ids_L == special.begin_of_image)
+        """The same length without content; begin_of_image and sampled codes stay."""
+        ids_L = self.token_ids_L
         is_sampled_L = np.arange(len(ids_L)) >= len(self._prompt_ids_L)
-        is_kept_L |= is_sampled_L & (ids_L >= grammar.vocab_size)
-        return np.where(is_kept_L, ids_L, special.pad)
+        is_code_L = is_sampled_L & (ids_L >= grammar.vocab_size)
+        return np.where(is_code_L, ids_L, without_content(ids_L, grammar.special))
 
     @property
     def _prompt_ids_L(self) -> NDArray[np.int64]:

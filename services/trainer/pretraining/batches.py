@@ -12,7 +12,8 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from models.preprocessing.prompt import Preprocessor
+from models.preprocessing.prompt import Preprocessor, without_content
+from models.preprocessing.tokenizer import SpecialTokens
 from services.common.world.families.exercise import Family
 from services.common.world.items import WorldItem, make_item
 
@@ -79,3 +80,14 @@ def collate(preprocessor: Preprocessor, items: Sequence[WorldItem], codes_per_im
         tiles_NSS3=tiles_NSS3,
         targets_NSS3=np.stack(targets) if targets else tiles_NSS3[:0],
     )
+
+
+def blank_prompts(batch: Batch, special: SpecialTokens, share: float, seed: str) -> None:
+    """Blanks each prompt with chance `share`, in place (Ho and Salimans 2022, Algorithm 1).
+
+    So the model learns the unconditional distribution that guidance subtracts.
+    """
+    rng = Random(seed)
+    for row_L, length in zip(batch.token_ids_BL, batch.prompt_lengths_B, strict=True):
+        if rng.random() < share:
+            row_L[:length] = without_content(row_L[:length], special)

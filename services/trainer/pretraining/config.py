@@ -39,6 +39,9 @@ class ModelStage(_Section):
 
     pictures_per_step: int = Field(24, ge=3, description="caption, vqa and align items, mixed")
     draws_per_step: int = Field(12, ge=1)
+    blank_prompts: float = Field(
+        0.1, ge=0, le=1, description="share of draws whose prompt is blanked, for guidance"
+    )
     learning_rate: float = Field(1.5e-3, gt=0, description="AdamW: embeddings, heads, norms, stem")
     muon_learning_rate: float = Field(0.006, gt=0, description="Muon: matrices of the layers")
     max_grad_norm: float = Field(1.0, gt=0)

@@ -15,7 +15,13 @@ from models.checkpoint import Checkpoint, save
 from models.omni import OmniModel
 from models.preprocessing.prompt import Preprocessor, PreprocessorConfig
 from models.preprocessing.tokenizer import Tokenizer
-from services.trainer.pretraining.batches import DRAW, READ_FAMILIES, collate, training_items
+from services.trainer.pretraining.batches import (
+    DRAW,
+    READ_FAMILIES,
+    blank_prompts,
+    collate,
+    training_items,
+)
 from services.trainer.pretraining.config import PretrainConfig
 from services.trainer.pretraining.language import train_tokenizer
 from services.trainer.pretraining.learning import (
@@ -127,14 +133,16 @@ class PretrainRun:
 
     def _step(self, step: int, optimizers: Sequence[Optimizer]) -> dict[str, float]:
         """One update on pictures to be read and pictures to be drawn."""
-        settings = self.config.training
-        checkpoint = self.checkpoint
+        settings, checkpoint = self.config.training, self.checkpoint
         codes_per_image = checkpoint.model.config.vq.codes_per_image
         reads = READ_FAMILIES * (settings.pictures_per_step // len(READ_FAMILIES))
         losses = {}
         for families in (reads, (DRAW,) * settings.draws_per_step):
             items = training_items(self.config.seed, self.config.level_weights, step, families)
             batch = collate(checkpoint.preprocessor, items, codes_per_image)
+            if DRAW in families:
+                special = checkpoint.preprocessor.tokenizer.special
+                blank_prompts(batch, special, settings.blank_prompts, f"{self.config.seed}-{step}")
             found = family_losses(checkpoint.model, checkpoint.grammar, batch)
             losses.update(found.by_family)
         total = torch.stack(list(losses.values())).sum()

@@ -4,7 +4,13 @@ import torch
 from models.checkpoint import Checkpoint
 from models.omni import OmniModel
 from models.preprocessing.prompt import Preprocessor, PreprocessorConfig
-from services.trainer.pretraining.batches import DRAW, READ_FAMILIES, collate, training_items
+from services.trainer.pretraining.batches import (
+    DRAW,
+    READ_FAMILIES,
+    blank_prompts,
+    collate,
+    training_items,
+)
 from services.trainer.pretraining.config import PretrainConfig
 from services.trainer.pretraining.language import train_tokenizer
 from services.trainer.pretraining.learning import family_losses
@@ -50,6 +56,25 @@ def test_drawings_leave_room_for_their_codes(config: PretrainConfig) -> None:
     assert (batch.lengths_B - batch.prompt_lengths_B).tolist() == [66, 66]
     assert batch.tiles_NSS3.shape == (0, 32, 32, 3)
     assert batch.targets_NSS3.shape == (2, 32, 32, 3)
+
+
+def test_a_share_of_prompts_is_blank_so_that_guidance_has_something_to_subtract(
+    config: PretrainConfig,
+) -> None:
+    preprocessor = make_checkpoint(config).preprocessor
+    special = preprocessor.tokenizer.special
+    items = training_items(0, LEVELS, 0, (DRAW,) * 64)
+    batch, untouched = (collate(preprocessor, items, codes_per_image=64) for _ in range(2))
+    blank_prompts(batch, special, 0.25, "0-0")
+    num_blank = 0
+    rows = zip(batch.token_ids_BL, untouched.token_ids_BL, batch.prompt_lengths_B, strict=True)
+    for row, before, length in rows:
+        assert np.array_equal(row[length:], before[length:])
+        if not np.array_equal(row, before):
+            num_blank += 1
+            kept = [special.bos, *[special.pad] * (length - 2), special.begin_of_image]
+            assert row[:length].tolist() == kept
+    assert 8 <= num_blank <= 24
 
 
 def test_a_family_loses_the_mean_of_its_own_answer_tokens(config: PretrainConfig) -> None:
