@@ -16,7 +16,7 @@ from services.policy.spool import Spool
 
 _BATCH_FILES, _BATCH_BYTES = 64, 16 << 20
 _CALL_TIMEOUT_S = 30.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 5.0
 # What no repeat can mend: the trajectory itself is refused.
 _FINAL = (AlreadyExists, InvalidArgument)
 
@@ -83,7 +83,9 @@ class SpoolPusher:
             trajectories=batch.values(),
         )
         try:
-            await stub.LogTrajectories(request, timeout=_CALL_TIMEOUT_S)
+            # Waits on the channel rather than failing, so that a service that comes back gets
+            # what was answered meanwhile at once, and a thumb finds its completion.
+            await stub.LogTrajectories(request, timeout=_CALL_TIMEOUT_S, wait_for_ready=True)
         except grpc.RpcError as error:
             raise from_rpc(error) from error
         async with self._turn:

@@ -284,9 +284,9 @@ def _attune(
 
 
 def _free_port_base() -> int:
-    """A base whose nine ports are free now."""
+    """A base whose nine ports are free now, below those that outgoing connections take."""
     while True:
-        base = random.SystemRandom().randrange(20_000, 50_000)
+        base = random.SystemRandom().randrange(10_000, 31_000)
         ports = [*range(base + 1, base + 5), *range(base + 101, base + 105), base + 1000]
         if all(_is_free(port) for port in ports):
             return base

@@ -6,7 +6,7 @@ Legend: B batch, L padded length, N tiles, S tile side.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from models.preprocessing.prompt import Preprocessor, without_content
 from models.preprocessing.tokenizer import SpecialTokens
-from services.common.world.families.exercise import Family
+from services.common.world.families.exercise import Exercise, Family
+from services.common.world.families.vqa import AnswerReference
 from services.common.world.items import WorldItem, make_item
 
 READ_FAMILIES: tuple[Family, ...] = ("caption", "vqa", "align")
 DRAW: Family = "draw"
+
+_NUM_OTHERS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,16 +37,49 @@ class Batch:
 
 
 def training_items(
-    seed: int, level_weights: Sequence[float], step: int, families: Sequence[Family]
+    seed: int,
+    level_weights: Sequence[float],
+    step: int,
+    families: Sequence[Family],
+    wrong_answers: float = 0.0,
 ) -> list[WorldItem]:
-    """One new item for each family named; items never repeat between steps."""
+    """One new item for each family named; items never repeat between steps.
+
+    A share `wrong_answers` of them have the answer to another scene, as pairs from the web do.
+    """
     rng = Random(f"{seed}-{step}")
     levels = range(1, len(level_weights) + 1)
     drawn = rng.choices(levels, level_weights, k=len(families))
-    return [
-        make_item(family, "train", step * len(families) + slot, level, seed)
-        for slot, (family, level) in enumerate(zip(families, drawn, strict=True))
-    ]
+    items = []
+    for slot, (family, level) in enumerate(zip(families, drawn, strict=True)):
+        item = make_item(family, "train", step * len(families) + slot, level, seed)
+        is_wrong = rng.random() < wrong_answers
+        items.append(with_wrong_answer(item, level, rng) if is_wrong else item)
+    return items
+
+
+def with_wrong_answer(item: WorldItem, level: int, rng: Random) -> WorldItem:
+    """The item, with the right answer to another one of the same kind."""
+    while True:
+        index = rng.randrange(_NUM_OTHERS)
+        other = make_item(item.family, "train", index, level).exercise
+        if _kind(other) == _kind(item.exercise) and not _same_answer(other, item.exercise):
+            wrong = replace(
+                item.exercise, target_text=other.target_text, target_pixels=other.target_pixels
+            )
+            return replace(item, exercise=wrong)
+
+
+def _kind(exercise: Exercise) -> str:
+    """Of question; the other families have one kind each."""
+    reference = exercise.reference
+    return reference.kind if isinstance(reference, AnswerReference) else ""
+
+
+def _same_answer(first: Exercise, second: Exercise) -> bool:
+    if first.target_pixels is None or second.target_pixels is None:
+        return first.target_text == second.target_text
+    return np.array_equal(first.target_pixels, second.target_pixels)
 
 
 def pictures(items: Sequence[WorldItem]) -> NDArray[np.uint8]:

@@ -138,7 +138,13 @@ class PretrainRun:
         reads = READ_FAMILIES * (settings.pictures_per_step // len(READ_FAMILIES))
         losses = {}
         for families in (reads, (DRAW,) * settings.draws_per_step):
-            items = training_items(self.config.seed, self.config.level_weights, step, families)
+            items = training_items(
+                self.config.seed,
+                self.config.level_weights,
+                step,
+                families,
+                settings.wrong_answers,
+            )
             batch = collate(checkpoint.preprocessor, items, codes_per_image)
             if DRAW in families:
                 special = checkpoint.preprocessor.tokenizer.special

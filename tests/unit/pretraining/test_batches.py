@@ -4,6 +4,7 @@ import torch
 from models.checkpoint import Checkpoint
 from models.omni import OmniModel
 from models.preprocessing.prompt import Preprocessor, PreprocessorConfig
+from services.common.world.checkers import check
 from services.trainer.pretraining.batches import (
     DRAW,
     READ_FAMILIES,
@@ -34,6 +35,27 @@ def test_items_follow_from_seed_and_step_and_never_repeat() -> None:
     ]
     assert ids[0] == ids[2]
     assert len({*ids[0], *ids[1]}) == 24
+
+
+def test_a_share_of_answers_belongs_to_another_scene() -> None:
+    families = (*READ_FAMILIES, DRAW) * 100
+    right = training_items(0, LEVELS, 0, families)
+    given = training_items(0, LEVELS, 0, families, wrong_answers=0.25)
+    scores = [
+        check(item.family, item.reference, wrong.target).score
+        for item, wrong in zip(right, given, strict=True)
+    ]
+    assert all(
+        (score == 1) == (item.target == wrong.target)
+        for item, wrong, score in zip(right, given, scores, strict=True)
+        if item.family in ("vqa", "align")
+    )
+    assert 50 < sum(score < 1 for score in scores) < 150
+    kinds = [
+        (item.reference.get("kind"), wrong.target_text)
+        for item, wrong in zip(right, given, strict=True)
+    ]
+    assert all(text in ("yes", "no") for kind, text in kinds if kind == "exists")
 
 
 def test_a_batch_holds_prompts_then_answers_then_padding(config: PretrainConfig) -> None:
