@@ -40,7 +40,7 @@ class ModelStage(_Section):
     pictures_per_step: int = Field(24, ge=3, description="caption, vqa and align items, mixed")
     draws_per_step: int = Field(12, ge=1)
     wrong_answers: float = Field(
-        0.2, ge=0, le=1, description="share of items with the answer to another scene"
+        0.2, ge=0, le=1, description="share of decay's items with the answer to another scene"
     )
     blank_prompts: float = Field(
         0.1, ge=0, le=1, description="share of draws whose prompt is blanked, for guidance"

@@ -143,7 +143,7 @@ class PretrainRun:
                 self.config.level_weights,
                 step,
                 families,
-                settings.wrong_answers,
+                0.0 if self.progress.decay_from is None else settings.wrong_answers,
             )
             batch = collate(checkpoint.preprocessor, items, codes_per_image)
             if DRAW in families:
