@@ -2,9 +2,7 @@
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 from PIL import Image
+
+from tests.support.processes import free_port_base
 
 _READY_S = 15.0
 
@@ -39,7 +39,7 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    home, port_base = tmp_path_factory.mktemp("home"), _free_port_base()
+    home, port_base = tmp_path_factory.mktemp("home"), free_port_base()
     folder = tmp_path_factory.getbasetemp()  # tasks below it may bring their own scorers
     place = ("--home", str(home))
     up = _attune("up", "--detach", *place, "--port-base", str(port_base), cwd=folder)
@@ -234,7 +234,7 @@ def test_help_is_instant():
 @contextmanager
 def _up_in_the_foreground(home: Path) -> Iterator[subprocess.Popen[str]]:
     """`attune up`, once it is ready."""
-    place = ("--home", str(home), "--port-base", str(_free_port_base()))
+    place = ("--home", str(home), "--port-base", str(free_port_base()))
     with _started("up", *place) as running:
         _read_until(running, "logs ")
         yield running
@@ -281,20 +281,6 @@ def _attune(
         env=environment,
         check=False,
     )
-
-
-def _free_port_base() -> int:
-    """A base whose nine ports are free now, below those that outgoing connections take."""
-    while True:
-        base = random.SystemRandom().randrange(10_000, 31_000)
-        ports = [*range(base + 1, base + 5), *range(base + 101, base + 105), base + 1000]
-        if all(_is_free(port) for port in ports):
-            return base
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def _wait_until(condition: Callable[[], bool], deadline_s: float) -> None:

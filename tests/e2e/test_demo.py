@@ -2,11 +2,11 @@
 
 import json
 import os
-import random
-import socket
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.support.processes import free_port_base
 
 # Sizes at which nothing is learned to speak of, but every stage does what it does at full size.
 _LITTLE = {
@@ -50,16 +50,7 @@ def _demo(home: Path, figures_file: Path) -> subprocess.CompletedProcess[str]:
     settings = [word for k, v in _LITTLE.items() for word in ("--set", f"{k}={v}")]
     command = [sys.executable, "-m", "services.cli", "demo", "--exit", *settings]
     command += ["--json", str(figures_file), "--home", str(home / "home")]
-    command += ["--port-base", str(_free_port_base()), "--minutes", str(_BUDGET_MINUTES)]
+    command += ["--port-base", str(free_port_base()), "--minutes", str(_BUDGET_MINUTES)]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=300, check=False, env=dict(os.environ)
     )
-
-
-def _free_port_base() -> int:
-    """A base whose first port is free; the others are checked when the services start."""
-    while True:
-        base = random.SystemRandom().randrange(20_000, 50_000)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", base + 1)):
-                return base

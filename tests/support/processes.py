@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -63,9 +64,30 @@ def running(name: str, home: Path, port: int = 0, **settings: object) -> Iterato
 
 def free_port() -> int:
     """A port that nothing listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    return _free_base([0])
+
+
+def free_port_base() -> int:
+    """A base of `attune up` whose nine ports are free now."""
+    return _free_base([*range(1, 5), *range(101, 105), 1000])
+
+
+def _free_base(offsets: list[int]) -> int:
+    """Below the ports that outgoing connections take, so that none takes one before its service."""
+    while True:
+        base = random.SystemRandom().randrange(10_000, 31_000)
+        if all(_is_free(base + offset) for offset in offsets):
+            return base
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _environment(name: str, settings: Mapping[str, object]) -> dict[str, str]:

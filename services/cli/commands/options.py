@@ -18,6 +18,7 @@ PortBase = Annotated[
     int,
     typer.Option(
         "--port-base",
+        envvar="ATTUNE_PORT_BASE",
         min=1024,
         max=60_000,
         help="Services listen at base + 1 to 4, metrics a hundred above, the gateway a thousand.",

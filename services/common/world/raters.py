@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -82,7 +83,7 @@ class SimulatedRater:
     def _opinion(self, reference: Mapping[str, Any], family: str, answer: Turn) -> float:
         """Truth with noise that belongs to the answer, so that equal answers are seen alike."""
         noise = self._stream("opinion", family, reference, "", answer).gauss(0, self.noise)
-        return check(family, reference, answer).score + noise
+        return _truth(family, json.dumps(reference, sort_keys=True), answer) + noise
 
     def _stream(
         self, purpose: str, family: str, reference: Mapping[str, Any], side: str, *answers: Turn
@@ -107,6 +108,12 @@ def simulated_panel(num_raters: int, seed: int = 0) -> list[SimulatedRater]:
         )
         for index in range(num_raters)
     ]
+
+
+@lru_cache(maxsize=1024)
+def _truth(family: str, reference: str, answer: Turn) -> float:
+    """The checkers' score; an answer is seen in several pairs and by several raters."""
+    return check(family, json.loads(reference), answer).score
 
 
 def _content_digest(answer: Turn) -> str:
