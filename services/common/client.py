@@ -17,10 +17,12 @@ _MESSAGE_BYTES = 64 << 20
 
 _TIMEOUT_S = {"/attune.v1.TrainingOrchestrator/WatchRun": WATCH_TIMEOUT_S}
 # Every mutation carries an idempotency key, so a retry after UNAVAILABLE is safe on all methods.
+# Health checks are not repeated: of a service that is down one wants to know at once.
 _SERVICE_CONFIG = json.dumps(
     {
         "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": [
+            {"name": [{"service": "grpc.health.v1.Health"}]},
             {
                 "name": [{}],
                 "retryPolicy": {
