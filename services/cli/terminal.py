@@ -1,6 +1,7 @@
 """Where things are printed: results on standard output, messages and progress on standard error."""
 
 import json
+import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -17,11 +18,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+_PIPED_WIDTH = 120
+
 
 @cache
 def results() -> Console:
-    """What the user asked for; may be piped."""
-    return Console(highlight=False)
+    """What the user asked for; may be piped, and is then as wide as its tables want."""
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PIPED_WIDTH
+    return console
 
 
 @cache

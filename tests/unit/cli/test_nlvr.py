@@ -7,7 +7,7 @@ from protos.v1 import judgement_pb2
 from services.cli.errors import UserError
 from services.cli.experiments.nlvr.floors import floors_of
 from services.cli.experiments.nlvr.importing import to_item, to_judgements, write_task
-from services.cli.experiments.nlvr.source import read_examples, split_by_sentence
+from services.cli.experiments.nlvr.source import WORDS, read_examples, split_by_sentence
 from services.common.dataset import JsonlSource
 
 _DATA = Path(__file__).parents[4] / "shared" / "data" / "nlvr"
@@ -82,7 +82,7 @@ def test_the_task_file_reads_as_a_task(examples, tmp_path):
     write_task(path, splits, renderings=2)
     assert len(JsonlSource(path, "train")) == 6
     heldout = JsonlSource(path, "heldout").items()
-    assert [item.reference["answer"] for item in heldout] == [e.label for e in examples[3:5]]
+    assert [item.reference["answer"] for item in heldout] == [WORDS[e.label] for e in examples[3:5]]
     assert {item.family for item in heldout} == {"nlvr"}
 
 

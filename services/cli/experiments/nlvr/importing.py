@@ -1,4 +1,4 @@
-"""Examples as items with candidates "true" and "false", votes as judgements, and a task file."""
+"""Examples as items with candidates "yes" and "no", votes as judgements, and a task file."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from models.preprocessing.conversation import Conversation, Picture, Role, Text, Turn
 from protos.v1 import feedback_log_pb2, judgement_pb2
-from services.cli.experiments.nlvr.source import ANSWERS, NlvrExample, Split
+from services.cli.experiments.nlvr.source import ANSWERS, WORDS, NlvrExample, Split
 from services.common.codecs import prompt_to_proto, turn_to_proto
 
 TASK = "nlvr"
@@ -30,7 +30,7 @@ def to_item(example: NlvrExample, project: str, split: Split) -> feedback_log_pb
         candidates=[
             feedback_log_pb2.Candidate(
                 candidate_id=f"{item_id}/{answer}",
-                answer=turn_to_proto(Turn(Role.ASSISTANT, (Text(answer),))),
+                answer=turn_to_proto(Turn(Role.ASSISTANT, (Text(WORDS[answer]),))),
             )
             for answer in ANSWERS
         ],
@@ -82,8 +82,8 @@ def _row(example: NlvrExample, split: Split, rendering: int) -> dict[str, Any]:
     return {
         "id": f"{example.example_id}-{rendering}",
         "messages": [{"role": "user", "content": content}],
-        "reference": {"answer": example.label},
-        "target": example.majority,
+        "reference": {"answer": WORDS[example.label]},
+        "target": WORDS[example.majority],
         "split": split,
         "task": TASK,
     }

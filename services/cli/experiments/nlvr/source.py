@@ -15,6 +15,8 @@ Answer = Literal["true", "false"]
 Vote = Literal["true", "false", "nonsense"]
 Split = Literal["train", "heldout"]
 ANSWERS: tuple[Answer, Answer] = ("true", "false")
+# How the policy says them: the words with which the base answers its own questions.
+WORDS: dict[Answer, str] = {"true": "yes", "false": "no"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class NlvrExample:
     @property
     def question(self) -> str:
         """What is asked about the picture."""
-        return f'is it true: "{self.sentence}"? answer true or false'
+        return f"look and answer: is it true that {self.sentence.strip(' .').lower()}?"
 
     @property
     def majority(self) -> Answer:
