@@ -1,8 +1,12 @@
 """Starts a run, follows its events to its end across broken streams, and asks it to stop."""
 
+import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Thread
+from types import FrameType
 
 import grpc
 
@@ -80,20 +84,38 @@ def follow_run(
 ) -> pb.Run:
     """The run at its end. Ctrl-C asks it to stop, a second one raises RunLeft."""
     run_id = followed.run.run_id
-    events = _RunEvents(trainer, run_id, after_sequence)
-    while True:
-        try:
-            for event in events:
-                followed.take(event)
-                on_event(event)
-            followed.run = trainer.GetRun(pb.GetRunRequest(run_id=run_id))
-            return followed.run
-        except KeyboardInterrupt:
-            if followed.is_stopping:
-                raise RunLeft(run_id) from None
-            followed.is_stopping = True
-            stop_run(trainer, run_id)
-            events = _RunEvents(trainer, run_id, events.sequence)
+    with _stopping_on_interrupt(trainer, followed):
+        for event in _RunEvents(trainer, run_id, after_sequence):
+            followed.take(event)
+            on_event(event)
+    followed.run = trainer.GetRun(pb.GetRunRequest(run_id=run_id))
+    return followed.run
+
+
+@contextmanager
+def _stopping_on_interrupt(
+    trainer: TrainingOrchestratorStub, followed: FollowedRun
+) -> Iterator[None]:
+    """The first Ctrl-C asks the run to stop and lets its stream end by itself.
+
+    An exception out of the middle of a stream leaves gRPC's threads in a state in which now and
+    then the next call never returns, so only a second Ctrl-C raises one.
+    """
+    run_id = followed.run.run_id
+
+    def on_interrupt(_signal: int, _frame: FrameType | None) -> None:
+        if followed.is_stopping:
+            raise KeyboardInterrupt
+        followed.is_stopping = True
+        Thread(target=stop_run, args=(trainer, run_id), daemon=True).start()
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise RunLeft(run_id) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def stop_run(trainer: TrainingOrchestratorStub, run_id: str) -> None:
