@@ -19,6 +19,8 @@ from services.common.errors import (
     ResourceExhausted,
 )
 from services.common.version_store import VersionStore
+from services.reward.factory import ScorerFactory
+from services.reward.scorers.contract import Scorer
 from tests.contract.reward_service import (
     FAILED,
     REJECTED,
@@ -321,11 +323,20 @@ async def test_a_damaged_alias_of_the_store_does_not_stop_the_start(tmp_path) ->
         assert await serves(reward)
 
 
-async def test_a_load_whose_client_leaves_is_completed(reward: Reward) -> None:
-    version = reward.put_version()
+async def test_a_load_whose_client_leaves_is_completed(
+    reward: Reward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, has_left, load = reward.put_version(), asyncio.Event(), ScorerFactory.version
+
+    async def load_once_alone(factory: ScorerFactory, name: str) -> Scorer:
+        await has_left.wait()
+        return await load(factory, name)
+
+    monkeypatch.setattr(ScorerFactory, "version", load_once_alone)
     error = await refusal(
-        reward.stub.LoadModel(pb.LoadModelRequest(version=version, alias="a"), timeout=0.02)
+        reward.stub.LoadModel(pb.LoadModelRequest(version=version, alias="a"), timeout=0.1)
     )
     assert isinstance(error, DeadlineExceeded)
+    has_left.set()
     await until(lambda: reward.metric("attune_reward_resident_models", scorer="onnx") == 1)
     assert statuses(await reward.score(version, [item_to_proto(item())])) == [SCORED]

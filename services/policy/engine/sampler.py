@@ -62,19 +62,21 @@ def draw(logits_RV: Tensor, knobs: Knobs, uniform_R: NDArray[np.float64]) -> Dra
     probs_RV = logprobs_RV.exp()
     truncated = knobs.truncated
     supports: dict[int, NDArray[np.int64]] = {}
-    kept_mass_R = torch.ones(len(probs_RV))
+    log_kept_R = torch.zeros(len(probs_RV))
     if len(truncated):
         is_kept_SV = _keep(probs_RV[truncated], knobs.top_k_R[truncated], knobs.top_p_R[truncated])
         probs_RV[truncated] *= is_kept_SV
-        kept_mass_R[truncated] = probs_RV[truncated].sum(dim=-1)
+        # So that an only id has log-probability 0, which the log of a sum of exp() would miss.
+        kept_SV = logprobs_RV[truncated].masked_fill(~is_kept_SV, -torch.inf)
+        log_kept_R[truncated] = kept_SV.logsumexp(dim=-1)
         kept = is_kept_SV.numpy()
         supports = {int(r): np.flatnonzero(kept[i]) for i, r in enumerate(truncated)}
     ids_R, is_finite_R = _invert(probs_RV, torch.from_numpy(uniform_R))
-    logprobs_R = logprobs_RV.gather(1, ids_R[:, None]).squeeze(1) - kept_mass_R.log()
+    logprobs_R = logprobs_RV.gather(1, ids_R[:, None]).squeeze(1) - log_kept_R
     return Draw(
         ids_R.numpy(),
         logprobs_R.numpy(),
-        kept_mass_R.numpy(),
+        log_kept_R.exp().numpy(),
         is_finite_R.numpy(),
         supports,
         logprobs_RV,
