@@ -6,12 +6,20 @@ model (tests/support). For a service of one's own, with other settings or to be 
 `running(name, home, …)` of tests/support/processes.py.
 """
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.processes import ServiceProcess, free_port, running
+
+
+def pytest_configure() -> None:
+    """Takes Ctrl-C even where pytest was started in the background of a shell, which ignores it:
+    processes that tests start and interrupt would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -245,15 +245,21 @@ def _service_pids(home: Path) -> list[int]:
     return [service["process"]["pid"] for service in services]
 
 
-def _started(*words: str, cwd: Path | None = None) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def _started(*words: str, cwd: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+    """The command while it runs; killed where a test fails before its end."""
+    with subprocess.Popen(
         [sys.executable, "-u", "-m", "services.cli", *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         cwd=cwd,
-    )
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 def _read_until(running: subprocess.Popen[str], words: str) -> None:
