@@ -246,7 +246,7 @@ async def test_media_that_only_have_a_hash_or_another_modality_reject_their_item
     answer = await reward.score(name, items)
     assert statuses(answer) == [REJECTED, REJECTED, SCORED]
     assert "send the bytes" in answer.scores[0].error
-    assert "audio" in answer.scores[1].error
+    assert "modality text" in answer.scores[1].error
 
 
 async def test_tokens_of_another_preprocessing_are_rejected(reward: Reward) -> None:
