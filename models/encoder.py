@@ -1,4 +1,4 @@
-"""What the encoders of all media share: the transformer layer, and the way into the decoder's width.
+"""What the encoders of media share: the transformer layer, and the way into the decoder's width.
 
 Names follow Janus. Legend: N units (tiles, windows, frames), P positions, D width, H heads,
 K head size.

@@ -135,7 +135,7 @@ class OmniModel(nn.Module):
             raise ValueError(f"{sum(counts)} placeholder ids but {given} rows of features")
         if features_FD is None:
             return hidden_BLD
-        for mask_BL, rows_FD in zip(masks, features_FD.split(counts), strict=True):
+        for mask_BL, rows_FD in zip(masks, torch.split(features_FD, counts), strict=True):
             if len(rows_FD):
                 rows_FD = rows_FD.to(hidden_BLD.dtype)
                 hidden_BLD = hidden_BLD.masked_scatter(mask_BL[..., None], rows_FD)

@@ -34,9 +34,9 @@ class VideoAligner(nn.Module):
 
     def _squares(self, patches_NPD: Tensor) -> Tensor:
         """Neighbours side by side in the last axis, square by square in reading order."""
-        side = self.grid // self.merge
-        split = patches_NPD.unflatten(1, (side, self.merge, side, self.merge))
-        return split.transpose(2, 3).flatten(3).flatten(1, 2)
+        side, merge, width = self.grid // self.merge, self.merge, patches_NPD.shape[2]
+        split = patches_NPD.view(-1, side, merge, side, merge, width)
+        return split.transpose(2, 3).reshape(-1, side * side, merge * merge * width)
 
     def _times(self, times_N: Tensor) -> Tensor:
         rates = self.get_buffer("time_rates")

@@ -81,18 +81,8 @@ def medium_to_proto(medium: Medium) -> media_pb2.Media:
     return media_pb2.Media(modality=modality, mime_type=mime_type, data=medium.data)
 
 
-def _part_from_proto(part: content_pb2.Part, resolve: MediaResolver) -> Part:
-    kind = part.WhichOneof("kind")
-    if kind == "text":
-        return Text(part.text)
-    if kind == "tokens":
-        return TokenIds(tuple(part.tokens.ids), part.tokens.preprocessing_fingerprint)
-    if kind == "media":
-        return _media_from_proto(part.media, resolve)
-    raise InvalidArgument("a part is empty; set text, media or tokens")
-
-
-def _media_from_proto(media: media_pb2.Media, resolve: MediaResolver) -> Medium:
+def medium_from_proto(media: media_pb2.Media, resolve: MediaResolver | None = None) -> Medium:
+    """The inverse of `medium_to_proto`; without `resolve`, media named by hash are refused."""
     if media.modality not in _MEDIA:
         raise Unimplemented(
             f"media of modality {_modality_name(media.modality)} are not understood by this "
@@ -101,8 +91,22 @@ def _media_from_proto(media: media_pb2.Media, resolve: MediaResolver) -> Medium:
     source = media.WhichOneof("source")
     if source is None:
         raise InvalidArgument("media has neither data nor sha256")
-    data = media.data if source == "data" else resolve(media.sha256)
-    return _MEDIA[media.modality](data)
+    if source == "data":
+        return _MEDIA[media.modality](media.data)
+    if resolve is None:
+        raise InvalidArgument("media are named by hash; send their bytes as data")
+    return _MEDIA[media.modality](resolve(media.sha256))
+
+
+def _part_from_proto(part: content_pb2.Part, resolve: MediaResolver) -> Part:
+    kind = part.WhichOneof("kind")
+    if kind == "text":
+        return Text(part.text)
+    if kind == "tokens":
+        return TokenIds(tuple(part.tokens.ids), part.tokens.preprocessing_fingerprint)
+    if kind == "media":
+        return medium_from_proto(part.media, resolve)
+    raise InvalidArgument("a part is empty; set text, media or tokens")
 
 
 def _modality_name(modality: media_pb2.Modality.ValueType) -> str:

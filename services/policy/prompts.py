@@ -1,9 +1,9 @@
-"""Prompts of the wire: limits first, then media by hash, then tokens and tiles in a thread."""
+"""Prompts of the wire: limits first, then media by hash, then tokens and media in a thread."""
 
 import asyncio
 from dataclasses import dataclass
 
-from models.preprocessing.conversation import Conversation, Picture
+from models.preprocessing.conversation import Conversation, Medium
 from models.preprocessing.prompt import EncodedPrompt
 from protos.v1 import content_pb2
 from services.common.codecs import conversation_from_proto
@@ -41,7 +41,7 @@ class PromptReader:
         encoded = await asyncio.to_thread(served.preprocessor.encode, conversation, is_image)
         for turn in conversation:
             for part in turn.parts:
-                if isinstance(part, Picture):
+                if isinstance(part, Medium):
                     self._media.put(tenant, part.data)
         return ReadPrompt(conversation, encoded)
 

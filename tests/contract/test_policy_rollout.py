@@ -8,6 +8,7 @@ import torch
 
 from models import checkpoint
 from models.likelihood import completion_logprobs
+from models.media import MediaTensors
 from protos.v1 import trajectory_pb2 as trajectories
 from services.common.codecs import prompt_to_proto
 from tests.contract.policy_service import Policy, rollout_request, running_policy, save
@@ -50,10 +51,8 @@ async def test_every_prompt_gives_its_group_as_the_model_saw_it(policy: Policy) 
 async def test_logprobs_agree_with_the_trainers_likelihood(policy: Policy) -> None:
     groups, _ = await policy.rollout(_mixed(temperature=0.8))
     loaded = checkpoint.load(policy.home / "base-checkpoint")
-    tiles = loaded.preprocessor.encode(CONVERSATIONS[0]).tiles
-    features = loaded.model.encode_tiles(
-        torch.from_numpy(tiles).permute(0, 3, 1, 2).float() / 255
-    ).flatten(0, 1)
+    media = loaded.preprocessor.encode(CONVERSATIONS[0]).media
+    features = loaded.model.encode_media(MediaTensors.from_arrays(media))
     prompt = list(groups["g0"].prompt_token_ids)
     for sample in groups["g0"].samples:
         ids = torch.tensor([[*prompt, *sample.token_ids]])

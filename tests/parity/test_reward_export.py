@@ -9,6 +9,7 @@ import torch
 
 from models.config import DecoderConfig, OmniConfig
 from models.export import export_reward
+from models.media import MediaTensors
 from models.omni import OmniModel
 from models.reward import RewardModel
 from models.reward_config import RewardConfig, RewardFile, read_reward_file
@@ -29,14 +30,12 @@ KINDS = [("causal", "last"), ("bidirectional", "mean")]
 
 def encoded(items: list[ScoringItem]) -> list[EncodedItem]:
     prompts = [make_preprocessor().encode_with_answer(i.conversation, i.answer) for i in items]
-    return [EncodedItem(p.token_ids, p.tiles) for p in prompts]
+    return [EncodedItem(p.token_ids, p.media) for p in prompts]
 
 
 def torch_scores(model: RewardModel, one: EncodedItem) -> tuple[np.ndarray, float]:
-    tiles_N3SS = torch.from_numpy(one.tiles).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
-        features_NPD = model.trunk.encode_tiles(tiles_N3SS)
-        features_FD = features_NPD.flatten(0, 1) if len(one.tiles) else None
+        features_FD = model.trunk.encode_media(MediaTensors.from_arrays(one.media))
         ids_BL = torch.from_numpy(one.token_ids)[None]
         rewards_BK, acceptability_B = model(ids_BL, torch.tensor([ids_BL.shape[1]]), features_FD)
     return rewards_BK[0].numpy(), float(acceptability_B)

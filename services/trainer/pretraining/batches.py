@@ -12,6 +12,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
+from models.preprocessing.media_arrays import MediaArrays
 from models.preprocessing.prompt import Preprocessor, without_content
 from models.preprocessing.tokenizer import SpecialTokens
 from services.common.world.families.exercise import Exercise, Family
@@ -32,7 +33,7 @@ class Batch:
     token_ids_BL: NDArray[np.int64]
     prompt_lengths_B: NDArray[np.int64]
     lengths_B: NDArray[np.int64]
-    tiles_NSS3: NDArray[np.uint8]
+    media: MediaArrays
     targets_NSS3: NDArray[np.uint8]
 
 
@@ -107,14 +108,14 @@ def collate(preprocessor: Preprocessor, items: Sequence[WorldItem], codes_per_im
         row[: len(prompt.token_ids)] = prompt.token_ids
         row[len(prompt.token_ids) : len(prompt.token_ids) + len(answer)] = answer
     targets = [item.target_pixels for item in items if item.target_pixels is not None]
-    tiles_NSS3 = np.concatenate([prompt.tiles for prompt in prompts])
+    media = MediaArrays.concatenate([prompt.media for prompt in prompts])
     return Batch(
         families=tuple(item.family for item in items),
         token_ids_BL=token_ids_BL,
         prompt_lengths_B=np.asarray(prompt_lengths),
         lengths_B=np.asarray(lengths),
-        tiles_NSS3=tiles_NSS3,
-        targets_NSS3=np.stack(targets) if targets else tiles_NSS3[:0],
+        media=media,
+        targets_NSS3=np.stack(targets) if targets else media.tiles_NSS3[:0],
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.grammar import Grammar
 from models.likelihood import completion_logprobs
+from models.media import MediaTensors
 from models.omni import OmniModel
 from services.trainer.pretraining.batches import Batch
 from services.trainer.pretraining.config import ModelStage
@@ -35,9 +36,7 @@ def family_losses(model: OmniModel, grammar: Grammar, batch: Batch) -> FamilyLos
     prompt_lengths_B = torch.from_numpy(batch.prompt_lengths_B)
     if len(batch.targets_NSS3):
         _put_codes(model, grammar, token_ids_BL, batch)
-    features_FD = None
-    if len(batch.tiles_NSS3):
-        features_FD = model.encode_tiles(to_model(batch.tiles_NSS3)).flatten(0, 1)
+    features_FD = model.encode_media(MediaTensors.from_arrays(batch.media))
     scored = completion_logprobs(
         model,
         grammar,

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch.optim import Optimizer
 
-from models.checkpoint import Checkpoint, save
+from models.checkpoint import Checkpoint, preprocessing_of, save
 from models.omni import OmniModel
-from models.preprocessing.prompt import Preprocessor, PreprocessorConfig
+from models.preprocessing.prompt import Preprocessor
 from models.preprocessing.tokenizer import Tokenizer
 from services.trainer.pretraining.batches import (
     DRAW,
@@ -207,11 +207,6 @@ class PretrainRun:
         path = self.folder / "tokenizer.json"
         if not path.is_file():
             train_tokenizer(self.config.tokenizer).save(path)
-        config = PreprocessorConfig(
-            tile_size=self.config.model.vision.tile_size,
-            patches_per_tile=self.config.model.vision.patches_per_tile,
-            codebook_size=self.config.model.vq.codebook_size,
-        )
         tokenizer = Tokenizer.load(path)
         if tokenizer.vocab_size != self.config.model.decoder.vocab_size:
             raise ValueError(
@@ -219,7 +214,7 @@ class PretrainRun:
                 f" {self.config.model.decoder.vocab_size}; raise tokenizer.items_per_family or"
                 " lower both sizes"
             )
-        return Preprocessor(config, tokenizer)
+        return Preprocessor(preprocessing_of(self.config.model), tokenizer)
 
 
 def is_plateau(losses: list[float], patience: int, delta: float) -> bool:

@@ -9,18 +9,21 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from models.checkpoint import preprocessing_of
 from models.config import (
+    AudioConfig,
     DecoderConfig,
     GenerationConfig,
     ImageTokenizerConfig,
     OmniConfig,
+    VideoConfig,
     VisionConfig,
 )
 from models.export import export_reward
 from models.omni import OmniModel
 from models.preprocessing.conversation import Conversation, Part, Picture, Role, Text, Turn
 from models.preprocessing.images import encode_png
-from models.preprocessing.prompt import Preprocessor, PreprocessorConfig
+from models.preprocessing.prompt import Preprocessor
 from models.preprocessing.tokenizer import Tokenizer
 from models.reward import RewardModel
 from models.reward_config import Calibration, RewardConfig
@@ -35,17 +38,22 @@ POISON = "~"
 @functools.cache
 def make_preprocessor() -> Preprocessor:
     tokenizer = Tokenizer.train(["a red circle is left of a blue square"] * 4, vocab_size=300)
-    return Preprocessor(PreprocessorConfig(), tokenizer)
+    return Preprocessor(preprocessing_of(make_config(tokenizer)), tokenizer)
 
 
 def make_reward(
     attention: str = "causal", pooling: str = "last", num_heads: int = 2, seed: int = 0
 ) -> RewardModel:
     """Random, tiny, with a value spread that scores can be told apart by."""
-    preprocessor = make_preprocessor()
-    config = OmniConfig(
+    config = make_config(make_preprocessor().tokenizer)
+    reward = RewardConfig(attention=attention, pooling=pooling, num_heads=num_heads)
+    return RewardModel(OmniModel(config, seed=seed), reward, seed=seed).eval()
+
+
+def make_config(tokenizer: Tokenizer) -> OmniConfig:
+    return OmniConfig(
         decoder=DecoderConfig(
-            vocab_size=preprocessor.tokenizer.vocab_size,
+            vocab_size=tokenizer.vocab_size,
             width=32,
             num_layers=2,
             num_heads=4,
@@ -54,12 +62,13 @@ def make_reward(
             max_length=MAX_LENGTH,
         ),
         vision=VisionConfig(stem_width=8, width=16, num_layers=1, num_heads=2, mlp_width=32),
+        audio=AudioConfig(
+            num_mels=16, window_frames=80, width=32, num_layers=1, num_heads=2, mlp_width=32
+        ),
+        video=VideoConfig(time_width=4),
         vq=ImageTokenizerConfig(channels=(8, 8, 8), norm_groups=4),
         generation=GenerationConfig(embedding_width=8),
-        image_token=preprocessor.tokenizer.special.image,
     )
-    reward = RewardConfig(attention=attention, pooling=pooling, num_heads=num_heads)
-    return RewardModel(OmniModel(config, seed=seed), reward, seed=seed).eval()
 
 
 def exported(attention: str = "causal", pooling: str = "last") -> Path:
