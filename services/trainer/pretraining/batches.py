@@ -5,7 +5,7 @@ batches are made in line.
 Legend: B batch, L padded length, N tiles, S tile side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -19,8 +19,18 @@ from services.common.world.families.exercise import Exercise, Family
 from services.common.world.families.vqa import AnswerReference
 from services.common.world.items import WorldItem, make_item
 
-READ_FAMILIES: tuple[Family, ...] = ("caption", "vqa", "align")
 DRAW: Family = "draw"
+
+# Families whose sequences are of like length, so that little of a batch is padding.
+_BATCHED: tuple[tuple[Family, ...], ...] = (
+    ("caption", "vqa", "align"),
+    ("draw",),
+    ("speech", "transcribe"),
+    ("video",),
+    ("dialogue",),
+)
+# About how long an item takes to learn from, relative to a caption.
+_COST: dict[Family, float] = {"transcribe": 0.6, "video": 2.5, "dialogue": 3.5}
 
 _NUM_OTHERS = 1_000_000
 
@@ -35,6 +45,27 @@ class Batch:
     lengths_B: NDArray[np.int64]
     media: MediaArrays
     targets_NSS3: NDArray[np.uint8]
+
+
+def batches_of(
+    items_per_step: Mapping[Family, int], rank: int, processes: int
+) -> list[tuple[Family, ...]]:
+    """The families of each batch of a step that process `rank` computes."""
+    batches = []
+    for families in _BATCHED:
+        counts = {family: items_per_step.get(family, 0) for family in families}
+        mixed = [f for i in range(max(counts.values())) for f in families if i < counts[f]]
+        batches.append(tuple(mixed))
+    loads, shares = [0.0] * processes, [[] for _ in range(processes)]  # type: ignore[var-annotated]
+    for batch in sorted(filter(None, batches), key=_cost, reverse=True):
+        lightest = loads.index(min(loads))
+        loads[lightest] += _cost(batch)
+        shares[lightest].append(batch)
+    return shares[rank]
+
+
+def _cost(families: Sequence[Family]) -> float:
+    return sum(_COST.get(family, 1.0) for family in families)
 
 
 def training_items(

@@ -53,13 +53,15 @@ def family_losses(model: OmniModel, grammar: Grammar, batch: Batch) -> FamilyLos
     return FamilyLosses(losses)
 
 
-def build_optimizers(model: OmniModel, settings: ModelStage) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of both transformers, AdamW for the rest.
-
-    The image tokenizer, which stays as it was trained, and the value head get no gradient.
-    """
+def freeze_untrained(model: OmniModel) -> None:
+    """The image tokenizer, which stays as it was trained, and the value head get no gradient."""
     for parameter in [*model.vqmodel.parameters(), *model.value_head.parameters()]:
         parameter.requires_grad_(False)
+
+
+def build_optimizers(model: OmniModel, settings: ModelStage) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of all transformers, AdamW for the rest."""
+    freeze_untrained(model)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     matrices = {name: p for name, p in trained.items() if ".layers." in name and p.ndim == 2}
     others = [p for name, p in trained.items() if name not in matrices]
@@ -98,14 +100,9 @@ def linear_decay(step: int, steps: int) -> float:
 
 
 def update(
-    model: nn.Module,
-    optimizers: Sequence[torch.optim.Optimizer],
-    loss: Tensor,
-    max_grad_norm: float,
+    model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], max_grad_norm: float
 ) -> float:
-    """One step down the loss; returns the norm of the gradient before clipping."""
-    model.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
+    """One step down the gradient; returns its norm before clipping."""
     trained = [p for p in model.parameters() if p.requires_grad]
     norm = nn.utils.clip_grad_norm_(trained, max_grad_norm)
     for optimizer in optimizers:

@@ -127,12 +127,12 @@ def test_guided_logprobs_are_of_the_guided_distribution(
     engine: Engine, served: ServedModel, output: OutputMode
 ) -> None:
     guided = make_group(
-        served, "draw a red circle", num_samples=4, max_tokens=80, output=output,
+        served, "draw a red circle", num_samples=8, max_tokens=80, output=output,
         guidance_scale=3.0, ignore_eos=True,
     )  # fmt: skip
     plain = make_group(served, "what?", picture_seed=2, num_samples=2, index=1, max_tokens=30)
     num_codes = 0
-    for sample in generate(engine, served, [guided, plain])[:4]:
+    for sample in generate(engine, served, [guided, plain])[:8]:
         ids = sample.token_ids_T.tolist()
         logits, kinds = dense_logits(served, guided.prompt, ids)
         blank_logits, _ = dense_logits(served, _blank(served, guided), _blank_answer(served, ids))
