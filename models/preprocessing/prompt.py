@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.preprocessing.conversation import Conversation, Part, Picture, Role, Text, Turn
+from models.preprocessing.conversation import (
+    Audio,
+    Conversation,
+    Part,
+    Picture,
+    Role,
+    Text,
+    Turn,
+    Video,
+)
 from models.preprocessing.images import MediaLimits, content_sha256, tiles_from_picture
 from models.preprocessing.tokenizer import SpecialTokens, Tokenizer
 
@@ -158,6 +167,8 @@ class _Writer:
             self.ids += self._preprocessor.tokenizer.encode(part.text)
         elif isinstance(part, Picture):
             self._add_picture(part.data)
+        elif isinstance(part, Audio | Video):
+            raise PromptError(f"{type(part).__name__.lower()} is not understood yet")
         else:
             self._preprocessor.check_ids(part.ids, part.fingerprint)
             self.ids += part.ids

@@ -62,7 +62,7 @@ PROMPTS = {
     "no image": (_prompt(_media(b"GIF89a hello")), INVALID, "not a picture"),
     "bomb": (_prompt(_media(_bomb(60_000))), INVALID, "pixels"),
     "too many bytes": (_prompt(_media(bytes(2 << 20))), INVALID, "2097152 bytes of media"),
-    "audio": (_prompt(_media(b"x", media_pb2.MODALITY_AUDIO)), UNIMPLEMENTED, "audio"),
+    "text as media": (_prompt(_media(b"x", media_pb2.MODALITY_TEXT)), UNIMPLEMENTED, "text"),
     "unknown hash": (
         _prompt(content_pb2.Part(media=media_pb2.Media(modality=2, sha256="ab" * 32))),
         NOT_FOUND,

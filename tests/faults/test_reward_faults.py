@@ -241,7 +241,7 @@ async def test_media_that_only_have_a_hash_or_another_modality_reject_their_item
         media_pb2.Media(modality=media_pb2.MODALITY_IMAGE, sha256="0" * 64)
     )
     items[1].answer.parts[0].media.CopyFrom(
-        media_pb2.Media(modality=media_pb2.MODALITY_AUDIO, data=b"RIFF")
+        media_pb2.Media(modality=media_pb2.MODALITY_TEXT, data=b"RIFF")
     )
     answer = await reward.score(name, items)
     assert statuses(answer) == [REJECTED, REJECTED, SCORED]
