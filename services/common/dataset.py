@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any, Literal, Protocol, get_args
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.preprocessing.conversation import Conversation, Part, Picture, Role, Text, Turn
-from services.common.world.families.exercise import Family
+from services.common.world.families.exercise import FAMILIES, Family
 from services.common.world.items import make_item
 from services.common.world.sampling import DEFAULT_LEVEL, Split
 
@@ -51,7 +51,7 @@ class WorldSource:
 
     def __init__(
         self,
-        families: Sequence[Family] = get_args(Family),
+        families: Sequence[Family] = FAMILIES,
         split: Split = "train",
         level: int = DEFAULT_LEVEL,
         seed: int = 0,

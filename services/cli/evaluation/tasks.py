@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from services.cli.errors import UserError
 from services.cli.runs.recipes import find_recipe
 from services.common.dataset import JsonlSource, TaskItem, WorldSource
-from services.common.world.families.exercise import Family
+from services.common.world.families.exercise import FAMILIES, Family
 from services.common.world.sampling import Split
 
-WORLD_FAMILIES: tuple[Family, ...] = get_args(Family)
+WORLD_FAMILIES: tuple[Family, ...] = FAMILIES
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
-from models.preprocessing.conversation import Picture, Text, Turn
+from models.preprocessing.conversation import Audio, Picture, Text, Turn, Video
 from services.common.world.checkers import check
 
 
@@ -122,6 +122,7 @@ def _content_digest(answer: Turn) -> str:
         match part:
             case Text(text):
                 digest.update(b"text" + text.encode() + b"\0")
-            case Picture(data):
-                digest.update(b"picture" + hashlib.sha256(data).digest())
+            case Picture(data) | Audio(data) | Video(data):
+                kind = type(part).__name__.lower()
+                digest.update(kind.encode() + hashlib.sha256(data).digest())
     return digest.hexdigest()
