@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
@@ -34,11 +33,11 @@ def up_foreground(home: Path, port_base: int, deadline_s: float) -> None:
     try:
         supervisor.start()
         start_and_wait(supervisor, deadline_s)
+        signal.signal(signal.SIGINT, lambda *_: stop.set())
         print_addresses(supervisor)
         if messages().is_terminal:
             messages().print("[dim]Ctrl-C stops them[/]")
-        with suppress(KeyboardInterrupt):
-            supervisor.watch(stop)
+        supervisor.watch(stop)
         messages().print("letting requests finish")
     finally:
         supervisor.stop()
