@@ -65,13 +65,11 @@ class GradientWorker:
 
     def close(self) -> None:
         """Ends the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
         try:
-            self._process.wait(_END_DEADLINE_S)
+            self._process.communicate(timeout=_END_DEADLINE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            self._process.communicate()
 
     def _failure(self) -> RuntimeError:
         self._process.kill()
