@@ -113,6 +113,7 @@ def _mono_samples(file: soundfile.SoundFile, limits: AudioLimits) -> NDArray[np.
         _check_seconds(num_frames, file.samplerate, limits)
         if not np.isfinite(block).all():
             raise MediaError("recording has samples that are not numbers")
+        np.clip(block, -1.0, 1.0, out=block)  # floats near the largest would overflow later
         blocks.append(block[:, 0] if file.channels == 1 else block.mean(axis=1))
     if num_frames == 0:
         raise MediaError("recording has no samples")

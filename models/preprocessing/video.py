@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import av
 import numpy as np
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -105,9 +106,10 @@ def _checked_stream(container: InputContainer, limits: VideoLimits) -> VideoStre
     if not container.streams.video:
         raise MediaError("video has no pictures in it")
     stream = container.streams.video[0]
-    codec = stream.codec_context
-    if codec.name not in _CODECS:
-        raise MediaError(f"video is encoded as {codec.name}; allowed are {', '.join(_CODECS)}")
+    codec: VideoCodecContext | None = stream.codec_context  # None if FFmpeg has no decoder for it
+    if codec is None or codec.name not in _CODECS:
+        name = codec.name if codec else "something unknown"
+        raise MediaError(f"video is encoded as {name}; allowed are {', '.join(_CODECS)}")
     _check_pixels(codec.width, codec.height, limits)  # 0×0 where only the frames know (MPEG-4)
     _check_seconds((container.duration or 0) / av.time_base, limits)
     _check_count(stream.frames, limits)

@@ -69,6 +69,13 @@ def test_what_is_too_loud_is_clipped():
     assert (samples.min(), samples.max()) == (-1, 1)
 
 
+@pytest.mark.parametrize("rate", [SAMPLE_RATE, 44_100])
+def test_the_largest_floats_stay_in_range(rate):
+    loud = np.array([[3e38, -3e38], [3e38, 3e38]] * 500, np.float32)
+    samples = decode_audio(encoded(loud, rate=rate, encoding="FLOAT"), SAMPLE_RATE)
+    assert (np.abs(samples) <= 1).all()
+
+
 def test_written_wav_is_read_back_and_clipped():
     samples = np.array([0, 0.5, -0.5, 2, -2], np.float32)
     read = decode_audio(encode_wav(samples, SAMPLE_RATE), SAMPLE_RATE)

@@ -116,6 +116,7 @@ def test_a_webm_from_a_pipe_is_decoded_to_its_end():
         ),
         (gif(colours(2), [60_100, 100]), "s; at most 60 s are allowed"),
         (clip(colours(62), fps=1), "at most 60 s are allowed"),
+        (clip(colours(2)).replace(b"stsd\0\0\0\0\0\0\0\1", b"none" * 3), "pictures|unknown"),
         (clip(colours(2), codec="mpeg2video"), "encoded as mpeg2video; allowed are h264"),
     ],
 )
