@@ -98,7 +98,7 @@ def _chosen_frames(
         times_s.append(_time_s(frame))
     if not frames:
         raise MediaError("video has no frames")
-    return VideoFrames(np.stack(frames), np.asarray(times_s, np.float32) - np.float32(times_s[0]))
+    return VideoFrames(np.stack(frames), (np.array(times_s) - times_s[0]).astype(np.float32))
 
 
 def _checked_stream(container: InputContainer, limits: VideoLimits) -> VideoStream:

@@ -1,6 +1,7 @@
 """Media and events that end a decoder: the caller gets a reason, the pool goes on."""
 
 import resource
+import socket
 import struct
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from models.preprocessing.decoding import (
 from models.preprocessing.images import MediaLimits
 from models.preprocessing.media_error import MediaError
 from models.preprocessing.video import VideoFrames, VideoLimits
-from services.common.decoding.frames import Reply, Request, decoded_from, modality_of
+from services.common.decoding.frames import Reply, Request, decoded_from, modality_of, receive, send
 from services.common.decoding.pool import DecodingPool
 from services.common.errors import ResourceExhausted, Unavailable
 from tests.support.clips import clip, colours, gif, gif_of_size, mp4_claiming
@@ -175,21 +176,18 @@ def test_a_worker_that_is_killed_between_calls_is_not_noticed(pool: DecodingPool
     assert serves(pool)
 
 
-def test_a_worker_that_hangs_is_replaced_after_the_deadline() -> None:
-    with DecodingPool(num_workers=1, deadline_s=0.3) as pool:
-        start_s = time.monotonic()
-        error = during(pool, VIDEO, lambda worker: None)
+LARGER_THAN_THE_SOCKET = Audio(encoded(np.zeros(16_000 * 60, np.float32)))
+
+
+@pytest.mark.parametrize("medium", [VIDEO, LARGER_THAN_THE_SOCKET], ids=["small", "large"])
+def test_a_worker_that_hangs_is_replaced_after_the_deadline(medium: Medium) -> None:
+    with DecodingPool(num_workers=1, deadline_s=2) as pool:
+        hung = worker_of(pool)
+        error = during(pool, medium, lambda worker: None)
         assert isinstance(error, MediaError)
-        assert "took longer than 0.3 s to decode" in str(error)
-        assert time.monotonic() - start_s < 5
+        assert "took longer than 2 s to decode" in str(error)
         assert serves(pool)
-
-
-def test_a_hung_worker_does_not_hold_up_a_request_larger_than_the_socket() -> None:
-    loud = Audio(encoded(np.zeros(16_000 * 60, np.float32)))
-    with DecodingPool(num_workers=1, deadline_s=0.3) as pool:
-        assert "took longer" in str(during(pool, loud, lambda worker: None))
-        assert serves(pool)
+        assert worker_of(pool) != hung
 
 
 def test_a_medium_that_takes_too_much_memory_ends_alone() -> None:
@@ -251,20 +249,17 @@ def test_a_worker_ends_when_its_service_is_gone() -> None:
     assert not psutil.pid_exists(worker)
 
 
-def test_workers_are_light_and_bounded(pool: DecodingPool) -> None:
-    worker = worker_of(pool)
-    assert worker.rlimit(resource.RLIMIT_AS) == (1 << 30, 1 << 30)
-    assert worker.rlimit(resource.RLIMIT_CORE) == (0, 0)
-    assert worker.rlimit(resource.RLIMIT_FSIZE) == (0, 0)
-    assert worker.nice() > psutil.Process().nice() or worker.nice() == 19
-    loaded = {Path(region.path).name for region in worker.memory_maps()}
-    assert not [name for name in loaded if "torch" in name or "grpc" in name]
-    assert set(worker.environ()) <= {
-        "PYTHONPATH",
-        "OPENBLAS_NUM_THREADS",
-        "OMP_NUM_THREADS",
-        "LC_CTYPE",
-    }
+def test_workers_are_light_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTUNE_HOME", "secret")
+    with DecodingPool(num_workers=1) as pool:
+        worker = worker_of(pool)
+        assert worker.rlimit(resource.RLIMIT_AS) == (1 << 30, 1 << 30)
+        assert worker.rlimit(resource.RLIMIT_CORE) == (0, 0)
+        assert worker.rlimit(resource.RLIMIT_FSIZE) == (0, 0)
+        assert worker.nice() > psutil.Process().nice() or worker.nice() == 19
+        loaded = {Path(region.path).name for region in worker.memory_maps()}
+        assert not [name for name in loaded if "torch" in name or "grpc" in name]
+        assert "ATTUNE_HOME" not in worker.environ()
 
 
 def test_outcomes_are_counted() -> None:
@@ -301,3 +296,19 @@ def test_a_reply_that_cannot_be_one_is_refused(medium: Medium, count: int, num_b
     request = Request(modality=modality_of(medium), settings=SETTINGS)
     with pytest.raises(ValueError, match=f"a reply of {count} parts in {num_bytes} bytes"):
         decoded_from(Reply(count=count), bytes(num_bytes), request)
+
+
+def test_a_frame_over_the_bounds_is_not_read() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        send(theirs, Reply(error="x"), bytes(100), None)
+        with pytest.raises(ValueError, match="and 100 bytes"):
+            receive(ours, 99, None)
+
+
+def test_the_deadline_is_for_the_whole_frame() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"\0\0")
+        with pytest.raises(TimeoutError):
+            receive(ours, 0, time.monotonic() + 0.05)

@@ -41,7 +41,7 @@ class WorkerProcess:
 
     @classmethod
     def start(cls, memory_bytes: int) -> Self:
-        """Waits until the worker is ready. It inherits nothing of the service's environment."""
+        """Waits until the worker is ready."""
         ours, theirs = socket.socketpair()
         with theirs:
             process = subprocess.Popen(
@@ -53,11 +53,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # decoders complain there of what they read
-                env={
-                    "PYTHONPATH": str(_ROOT),
-                    "OPENBLAS_NUM_THREADS": "1",
-                    "OMP_NUM_THREADS": "1",
-                },
+                env=_environment(),
                 start_new_session=True,  # Ctrl-C is for the service to handle
             )
         worker = cls(process, ours)
@@ -109,3 +105,11 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             return "it broke the protocol"
         return signal.Signals(-status).name if status < 0 else f"status {status}"
+
+
+def _environment() -> dict[str, str]:
+    """What finding its code takes; no key or password that the service was given."""
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    libraries = {k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"}
+    threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return {"PYTHONPATH": os.pathsep.join(paths), **libraries, **threads}
