@@ -1,66 +1,60 @@
-"""TEMPORARY: replaced by the media branch."""
+"""One way to decode every medium, and the seam behind which services decode in other processes."""
 
-import io
-import wave
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from models.preprocessing.conversation import Audio, Medium, Picture
+from models.preprocessing.audio import AudioLimits, decode_audio
+from models.preprocessing.conversation import Audio, Medium, Picture, Video
 from models.preprocessing.images import MediaLimits, tiles_from_picture
+from models.preprocessing.video import VideoFrames, VideoLimits, frames_from_video
 
 
 class MediaSettings(BaseModel):
+    """What media are decoded to, and what each may cost."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
-    tile_size: int = 32
-    max_tiles: int = 4
-    sample_rate: int = 16_000
-    max_frames: int = 8
-    max_picture_bytes: int = 8 * 2**20
-    max_picture_pixels: int = 16 * 2**20
+
+    tile_size: int = Field(32, ge=1, description="side of a picture's tile or a frame, pixels")
+    sample_rate: int = Field(16_000, ge=1, description="of decoded recordings, per second")
+    max_frames: int = Field(8, ge=1, description="frames of a clip that are kept")
+    picture: MediaLimits = MediaLimits()
+    audio: AudioLimits = AudioLimits()
+    video: VideoLimits = VideoLimits()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DecodedPicture:
+    """uint8 [N, S, S, 3]: tiles of S×S pixels."""
+
     tiles: NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DecodedAudio:
+    """float32 [n] in -1 … 1 at the settings' sample rate."""
+
     samples: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class DecodedVideo:
-    frames: NDArray[np.uint8]
-    times_s: NDArray[np.float32]
+Decoded = DecodedPicture | DecodedAudio | VideoFrames
 
 
-Decoded = DecodedPicture | DecodedAudio | DecodedVideo
-MediaDecoder = Callable[[Medium, MediaSettings], Decoded]
+class MediaDecoder(Protocol):
+    """Decodes a medium here or elsewhere. Raises MediaError for one that cannot be used."""
+
+    def __call__(self, medium: Medium, settings: MediaSettings) -> Decoded: ...
 
 
 def decode_medium(medium: Medium, settings: MediaSettings) -> Decoded:
-    if isinstance(medium, Picture):
-        limits = MediaLimits(
-            settings.max_picture_bytes, settings.max_picture_pixels, settings.max_tiles
-        )
-        return DecodedPicture(tiles_from_picture(medium.data, settings.tile_size, limits))
-    if isinstance(medium, Audio):
-        with wave.open(io.BytesIO(medium.data)) as file:
-            samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-        return DecodedAudio((samples / 32768).astype(np.float32))
-    with Image.open(io.BytesIO(medium.data)) as image:
-        frames, times, now = [], [], 0.0
-        for index in range(getattr(image, "n_frames", 1)):
-            image.seek(index)
-            frames.append(np.asarray(image.convert("RGB"), np.uint8))
-            times.append(now)
-            now += image.info.get("duration", 100) / 1000
-    keep = np.linspace(0, len(frames) - 1, min(len(frames), settings.max_frames)).round()
-    index = keep.astype(int)
-    return DecodedVideo(np.stack(frames)[index], np.asarray(times, np.float32)[index])
+    """Decodes in this process: for media that are trusted, and within a worker."""
+    match medium:
+        case Picture(data):
+            return DecodedPicture(tiles_from_picture(data, settings.tile_size, settings.picture))
+        case Audio(data):
+            return DecodedAudio(decode_audio(data, settings.sample_rate, settings.audio))
+        case Video(data):
+            return frames_from_video(data, settings.tile_size, settings.max_frames, settings.video)

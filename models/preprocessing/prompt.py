@@ -32,7 +32,7 @@ from models.preprocessing.decoding import (
     MediaSettings,
     decode_medium,
 )
-from models.preprocessing.images import content_sha256
+from models.preprocessing.images import MediaLimits, content_sha256
 from models.preprocessing.log_mel import AudioGrid, audio_windows
 from models.preprocessing.media_arrays import MediaArrays
 from models.preprocessing.tokenizer import SpecialTokens, Tokenizer
@@ -71,11 +71,9 @@ class PreprocessorConfig(BaseModel):
         """What decoding needs to know."""
         return MediaSettings(
             tile_size=self.tile_size,
-            max_tiles=self.max_tiles,
-            max_picture_bytes=self.max_picture_bytes,
-            max_picture_pixels=self.max_picture_pixels,
             sample_rate=(self.audio or AudioGrid()).sample_rate,
             max_frames=(self.video or VideoGrid()).max_frames,
+            picture=MediaLimits(self.max_picture_bytes, self.max_picture_pixels, self.max_tiles),
         )
 
 

@@ -14,9 +14,9 @@ from models.preprocessing.conversation import (
     Turn,
     Video,
 )
+from models.preprocessing.media_types import sniff_mime_type
 from protos.v1 import content_pb2, media_pb2, versions_pb2
 from services.common.errors import InvalidArgument, Unimplemented
-from services.common.media_types import sniff_mime_type
 from services.common.version_store import Manifest, ManifestFile
 
 _ROLES = {

@@ -12,11 +12,12 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"ID3", "audio/mpeg"),
     (b"\x1aE\xdf\xa3", "video/webm"),
 )
-# Containers that name their content after a length.
+# Containers that name their content after a length, and MP3 without a container.
 _INNER: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP", "image/webp"),
     (lambda head: head[:4] == b"RIFF" and head[8:12] == b"WAVE", "audio/wav"),
     (lambda head: head[4:8] == b"ftyp", "video/mp4"),
+    (lambda head: _is_mp3_frame(head), "audio/mpeg"),
 )
 HEAD_BYTES = 16
 
@@ -28,3 +29,8 @@ def sniff_mime_type(data: bytes) -> str | None:
         if head.startswith(prefix):
             return mime_type
     return next((mime_type for matches, mime_type in _INNER if matches(head)), None)
+
+
+def _is_mp3_frame(head: bytes) -> bool:
+    """Eleven bits of sync, then MPEG 1, 2 or 2.5, layer III."""
+    return head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xE6 == 0xE2 and head[1] & 0x18 != 8
