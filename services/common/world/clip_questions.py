@@ -10,7 +10,6 @@ from typing import cast
 
 from services.common.world.clips import (
     DIRECTIONS,
-    MAX_TRAVEL_PX,
     MIN_TRAVEL_PX,
     NUM_FRAMES,
     Direction,
@@ -27,6 +26,9 @@ from services.common.world.scenes import Scene, Thing
 _NUM_INTERVALS = NUM_FRAMES - 1
 _MIN_INTERVALS_IN_TURN = 2  # of a motion where its place in the order matters
 _MIN_INTERVALS = 3
+# Where a thing has room for d pixels on all sides, its center anywhere in a square of side w, the
+# first frame alone betrays the direction with a chance of 1/4 + d/w: so d is small.
+_MAX_TRAVEL_ANY_WAY_PX = MIN_TRAVEL_PX + 1
 _MAX_IN_TURN = 3
 
 Things = tuple[Thing, ...]
@@ -90,11 +92,11 @@ def ask_about_clip(scenes: SceneSource) -> ClipAsked:
 def ask_direction(things: Things, rng: Random, wanted: str) -> tuple[str, Motions] | None:
     """Where a thing goes that could have come from all four sides; others may move as well."""
     rooms = [min(room_behind(thing, direction) for direction in DIRECTIONS) for thing in things]
-    fitting = [index for index, room in enumerate(rooms) if room >= MIN_TRAVEL_PX]
+    fitting = [index for index, room in enumerate(rooms) if room >= _MAX_TRAVEL_ANY_WAY_PX]
     if not fitting:
         return None
     index = rng.choice(fitting)
-    travel_px = rng.randint(MIN_TRAVEL_PX, min(rooms[index], MAX_TRAVEL_PX))
+    travel_px = rng.randint(MIN_TRAVEL_PX, _MAX_TRAVEL_ANY_WAY_PX)
     others = [i for i in range(len(things)) if i != index and rng.random() < 0.5]
     motions = _at_any_time(things, others, rng)
     motions[index] = Motion(cast(Direction, wanted), travel_px, *_window(rng))

@@ -22,7 +22,7 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 NUM_FRAMES = 8
 FRAME_MS = (200, 220, 250, 280, 300)
 RADII = (3, 4, 5)
-MIN_TRAVEL_PX, MAX_TRAVEL_PX = 5, 9
+MIN_TRAVEL_PX, MAX_TRAVEL_PX = 4, 8
 
 _MIN_GAP_PX = 2
 _STEPS: dict[Direction, tuple[int, int]] = {
@@ -54,10 +54,14 @@ class MovingScene:
 def sample_things(rng: Random, count: int) -> tuple[Thing, ...]:
     """Things of distinct colors anywhere on the last frame, apart, in the order of COLORS."""
     colors = sorted(rng.sample(COLORS, count), key=COLORS.index)
-    while True:
-        things = tuple(_thing(rng, color) for color in colors)
-        if all(_is_apart(a, b) for i, a in enumerate(things) for b in things[i + 1 :]):
-            return things
+    things: list[Thing] = []
+    while len(things) < count:
+        thing = _thing(rng, colors[len(things)])
+        if all(_is_apart(thing, other) for other in things):
+            things.append(thing)
+        else:
+            things.clear()  # and not only this one, so that all arrangements are equally likely
+    return tuple(things)
 
 
 def room_behind(thing: Thing, direction: Direction) -> int:

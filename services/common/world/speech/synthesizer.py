@@ -19,7 +19,7 @@ SAMPLE_RATE_HZ = 16_000
 _UPPER_FORMANTS_HZ = (3500.0, 4500.0)
 _MIN_FORMANT_GAP_HZ = 150.0
 _NUM_BLOCKS, _BLOCK_SAMPLES = 20, 16  # 20 ms: a first formant has then died down to 2 %
-_SOURCE_SLOPE = 0.6  # how fast the voice falls off with frequency, as a power
+_SOURCE_SLOPE = 0.4  # how fast the voice falls off with frequency, as a power
 _RAMP_S = 0.008
 _BURST_S = 0.015
 _GAIN = (0.25, 0.95)
@@ -216,7 +216,7 @@ def _envelope(num_samples: int) -> NDArray[np.float64]:
 def _background(num_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Noise of power 1 and a random color, from hiss to rumble."""
     white_T = rng.standard_normal(num_samples, np.float32)
-    smooth_T = np.convolve(white_T, np.ones(8, np.float32) / np.sqrt(8), mode="same")
+    smooth_T = np.convolve(white_T, np.hanning(12).astype(np.float32), mode="same")
     share = rng.random()
     mixed_T: NDArray[np.float32] = (share * white_T + (1 - share) * smooth_T).astype(np.float32)
     mixed_T /= np.sqrt(np.mean(np.square(mixed_T)))

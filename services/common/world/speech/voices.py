@@ -60,7 +60,7 @@ def voice_of(name: str) -> Voice:
         intonation_semitones=rng.uniform(2, 7),
         tract_length=min(max(tract_length, _SHORTEST_TRACT), _LONGEST_TRACT),
         pace=rng.uniform(0.85, 1.3),
-        breathiness=rng.uniform(0.01, 0.12),
+        breathiness=rng.uniform(0.005, 0.06),
         jitter=rng.uniform(0.002, 0.015),
         accents={symbol: _accent(rng) for symbol in PHONEMES},
     )
