@@ -30,12 +30,13 @@ test: install  ## the suite, 15 minutes at most on two cores
 test-all: install  ## the suite and what takes longer
 	$(BIN)/python -m pytest
 
-check: install  ## formatting, lint, types, layering, generated code
+check: install  ## formatting, lint, types, layering, generated code, released contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m protos.generate --check
+	$(BIN)/python -m protos.check_breaking
 
 format: install  ## format and fix
 	$(BIN)/ruff format .
