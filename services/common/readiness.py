@@ -1,5 +1,9 @@
-"""Asks a service whether it serves: gRPC health by its full name, the gateway by HTTP."""
+"""Asks a service whether it serves: gRPC health by its full name, the gateway by HTTP.
 
+`python -m services.common.readiness [--http] HOST:PORT` exits with 0 if it does; containers ask so.
+"""
+
+import argparse
 import http.client
 from typing import Literal
 
@@ -37,3 +41,18 @@ def _http_health(address: str) -> Health:
         return "no answer"
     finally:
         connection.close()
+
+
+def main() -> int:
+    """Prints the health of a whole server."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("address", metavar="HOST:PORT")
+    parser.add_argument("--http", action="store_true", help="ask for GET /health/ready")
+    arguments = parser.parse_args()
+    health = check_health(arguments.address, None if arguments.http else "")
+    print(health)
+    return 0 if health == "serving" else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
