@@ -67,10 +67,6 @@ class WorkerProcess:
         return worker
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
     def has_ended(self) -> bool:
         """True once the process is gone."""
         return self._process.poll() is not None
