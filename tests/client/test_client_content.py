@@ -7,7 +7,7 @@ from attune_client.content import MAX_MEDIA_BYTES, answer_to_proto, prompt_to_pr
 from attune_client.errors import InvalidArgument
 from attune_client.media_types import sniff_mime_type as sniffed_by_client
 from attune_client.protos.v1 import content_pb2, media_pb2
-from services.common.media_types import sniff_mime_type as sniffed_by_services
+from models.preprocessing.media_types import sniff_mime_type as sniffed_by_services
 from tests.support.pictures import png
 
 WAV = b"RIFF\x00\x00\x00\x00WAVEfmt "
