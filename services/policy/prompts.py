@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from models.preprocessing.conversation import Conversation, Medium
+from models.preprocessing.decoding import MediaDecoder
 from models.preprocessing.prompt import EncodedPrompt
 from protos.v1 import content_pb2
 from services.common.codecs import conversation_from_proto
@@ -25,9 +26,10 @@ class ReadPrompt:
 class PromptReader:
     """Reads prompts; remembers the media of those that were good."""
 
-    def __init__(self, config: PolicyConfig, media: MediaCache) -> None:
+    def __init__(self, config: PolicyConfig, media: MediaCache, decode: MediaDecoder) -> None:
         self._config = config
         self._media = media
+        self._decode = decode
 
     async def read(
         self, prompt: content_pb2.Prompt, tenant: str, served: ServedModel, mode: OutputMode
@@ -38,7 +40,9 @@ class PromptReader:
             prompt, lambda sha256: self._media.get(tenant, sha256)
         )
         is_image = mode is OutputMode.IMAGE
-        encoded = await asyncio.to_thread(served.preprocessor.encode, conversation, is_image)
+        encoded = await asyncio.to_thread(
+            served.preprocessor.encode, conversation, is_image, self._decode
+        )
         for turn in conversation:
             for part in turn.parts:
                 if isinstance(part, Medium):

@@ -4,8 +4,10 @@ import struct
 import zlib
 
 import grpc
+import numpy as np
 import pytest
 
+from models.preprocessing.audio import encode_wav
 from protos.v1 import content_pb2, media_pb2, versions_pb2
 from protos.v1 import policy_generator_pb2 as pb
 from protos.v1 import trajectory_pb2 as trajectories
@@ -21,6 +23,7 @@ from tests.unit.policy.tiny_policy import question, random_png
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
+AUDIO, VIDEO = media_pb2.MODALITY_AUDIO, media_pb2.MODALITY_VIDEO
 
 
 @pytest.fixture
@@ -62,6 +65,13 @@ PROMPTS = {
     "no image": (_prompt(_media(b"GIF89a hello")), INVALID, "not a picture"),
     "bomb": (_prompt(_media(_bomb(60_000))), INVALID, "pixels"),
     "too many bytes": (_prompt(_media(bytes(2 << 20))), INVALID, "2097152 bytes of media"),
+    "truncated recording": (
+        _prompt(_media(encode_wav(np.zeros(9_000, np.float32), 16_000)[:900], AUDIO)),
+        INVALID,
+        "truncated",
+    ),
+    "a picture as recording": (_prompt(_media(random_png(1), AUDIO)), INVALID, "WAV"),
+    "no clip": (_prompt(_media(b"GIF89a hello", VIDEO)), INVALID, ""),
     "text as media": (_prompt(_media(b"x", media_pb2.MODALITY_TEXT)), UNIMPLEMENTED, "text"),
     "unknown hash": (
         _prompt(content_pb2.Part(media=media_pb2.Media(modality=2, sha256="ab" * 32))),
