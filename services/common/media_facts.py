@@ -7,11 +7,12 @@ from PIL import Image
 
 
 def recording_seconds(data: bytes) -> float | None:
-    """Of a WAV by its header; None for other formats and for what is no recording."""
+    """Of a WAV by its header; None for other formats, and where less is there than it promises."""
     try:
         with wave.open(io.BytesIO(data)) as recording:
-            seconds: float = recording.getnframes() / recording.getframerate()
-            return seconds
+            num_frames: int = recording.getnframes()
+            num_bytes = num_frames * recording.getsampwidth() * recording.getnchannels()
+            return num_frames / recording.getframerate() if num_bytes < len(data) else None
     except (wave.Error, EOFError, ZeroDivisionError):
         return None
 
