@@ -13,6 +13,7 @@ from services.policy.config import PolicyConfig
 from services.policy.engine.request import OutputMode
 from services.policy.engine.served_model import ServedModel
 from services.policy.media_cache import MediaCache
+from services.policy.model_limits import check_modalities
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class PromptReader:
         conversation = conversation_from_proto(
             prompt, lambda sha256: self._media.get(tenant, sha256)
         )
+        check_modalities(conversation, served)
         is_image = mode is OutputMode.IMAGE
         encoded = await asyncio.to_thread(
             served.preprocessor.encode, conversation, is_image, self._decode

@@ -38,7 +38,7 @@ def test_a_run_shows_curves_samples_log_and_recipe(open_page, finished_run):
     expect(page.locator("#run-step")).to_have_text("step 3 of 3")
     expect(page.locator('.curve[data-panel="Reward"] .latest')).to_have_text("0")
     expect(page.locator('.curve[data-panel="Seconds by phase"] .legend')).to_contain_text("rollout")
-    expect(page.locator(".frame")).to_have_count(9)
+    expect(page.locator(".frame")).to_have_count(12)
     drawn = page.locator(".frame img").first
     assert drawn.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
     assert drawn.evaluate("image => image.naturalWidth") == 32
@@ -46,6 +46,27 @@ def test_a_run_shows_curves_samples_log_and_recipe(open_page, finished_run):
     expect(page.locator("#run-log")).to_contain_text("published policy-")
     page.locator("#recipe summary").click()
     expect(page.locator("#recipe pre")).to_contain_text("a-short-run")
+
+
+def test_recordings_play_and_clips_move(open_page, finished_run):
+    page = open_page()
+    frame = page.locator('.frame:has-text("which way does it go?")').first
+    recording = frame.locator("audio")
+    expect(recording).to_have_js_property("duration", 1.5)
+    played = recording.evaluate("""async (audio) => {
+        audio.muted = true;
+        await audio.play();
+        await new Promise((resolve) => (audio.onended = resolve));
+        return audio.currentTime;
+    }""")
+    assert played == pytest.approx(1.5, abs=0.1)
+    clip = frame.locator("img")
+    assert clip.evaluate("image => image.src.startsWith('data:image/gif')")
+    assert clip.evaluate("image => image.naturalWidth") == 32
+    recording.focus()
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == (
+        "The recording of the prompt"
+    )
 
 
 def test_hostile_text_is_shown_and_never_run(open_page, finished_run):

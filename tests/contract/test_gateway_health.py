@@ -57,6 +57,7 @@ def test_every_answer_carries_the_security_headers(http_client, path):
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self';" in policy
+    assert "media-src data:;" in policy
     assert "unsafe" not in policy
     assert headers["x-content-type-options"] == "nosniff"
 
@@ -72,4 +73,11 @@ def test_plotly_is_served_compressed_under_the_name_of_its_content(http_client):
 
 def test_the_api_describes_itself(http_client):
     paths = http_client.get("/openapi.json").json()["paths"]
-    assert {"/v1/chat/completions", "/v1/images/generations", "/v1/feedback"} <= paths.keys()
+    assert {
+        "/v1/chat/completions",
+        "/v1/images/generations",
+        "/v1/audio/transcriptions",
+        "/v1/feedback",
+    } <= paths.keys()
+    (body_type,) = paths["/v1/audio/transcriptions"]["post"]["requestBody"]["content"]
+    assert body_type == "multipart/form-data"
