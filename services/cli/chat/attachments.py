@@ -8,10 +8,10 @@ from urllib.parse import unquote
 from rich.text import Text
 
 from models.preprocessing.conversation import Audio, Medium, Picture, Video
+from models.preprocessing.media_types import HEAD_BYTES, sniff_mime_type
 from services.cli.chat.picture import picture_text
 from services.cli.errors import UserError
 from services.common.media_facts import clip_frames, recording_seconds
-from services.common.media_types import HEAD_BYTES, sniff_mime_type
 
 COMMANDS: dict[str, type[Medium]] = {"/image": Picture, "/audio": Audio, "/video": Video}
 _NAMES: dict[type[Medium], str] = {Picture: "picture", Audio: "recording", Video: "clip"}

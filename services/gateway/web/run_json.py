@@ -4,9 +4,9 @@ import base64
 import math
 from typing import Any
 
+from models.preprocessing.media_types import sniff_mime_type
 from protos.v1.media_pb2 import MODALITY_AUDIO, Media
 from protos.v1.training_orchestrator_pb2 import Run, RunEvent, RunState, SampleShown
-from services.common.media_types import sniff_mime_type
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
