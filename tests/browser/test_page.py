@@ -5,8 +5,11 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from models.preprocessing.audio import encode_wav
 from tests.browser.conftest import HOSTILE
+from tests.support.clips import colours, gif
 from tests.support.pictures import png
+from tests.support.recordings import sine
 
 
 def wait_for_curves(page: Page) -> None:
@@ -87,12 +90,28 @@ def test_a_question_about_a_picture_is_answered_and_judged(open_page):
     page.fill("#try-text", "describe the picture.")
     picture = {"name": "picture.png", "mimeType": "image/png", "buffer": png()}
     page.set_input_files("#try-file", files=[picture])
-    expect(page.locator("#try-picture")).to_be_visible()
+    expect(page.locator("#try-media img")).to_be_visible()
     page.click("#try-send")
     expect(page.locator("#try-answer .source")).to_have_text(re.compile(r"stable \(\w{8}\) · \d+"))
     page.click('.judge button[data-value="up"]')
     expect(page.locator(".judge [role=status]")).to_have_text("stored")
     expect(page.locator('.judge button[data-value="up"]')).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_recording_and_a_clip_are_attached_played_and_sent(open_page):
+    page = open_page()
+    recording = {"name": "a.wav", "mimeType": "audio/wav", "buffer": encode_wav(sine(), 16_000)}
+    clip = {"name": "a.gif", "mimeType": "image/gif", "buffer": gif(colours(3))}
+    for file, shown in ((recording, "audio"), (clip, "img")):
+        page.set_input_files("#try-file", files=[file])
+        expect(page.locator(f"#try-media {shown}")).to_be_visible()
+    with page.expect_request("**/v1/chat/completions") as sent:
+        page.click("#try-send")  # a recording asks by itself: no words are needed
+    [message] = sent.value.post_data_json["messages"]
+    assert [part["type"] for part in message["content"]] == ["audio_url", "video_url"]
+    expect(page.locator("#try-answer .source")).to_have_text(re.compile(r"stable"))
+    page.get_by_role("button", name="Remove the recording").click()
+    expect(page.locator("#try-media li")).to_have_count(1)
 
 
 def test_an_example_fills_the_form_and_pictures_are_drawn(open_page):
