@@ -56,13 +56,15 @@ def test_recordings_play_and_clips_move(open_page, finished_run):
     frame = page.locator('.frame:has-text("which way does it go?")').first
     recording = frame.locator("audio")
     expect(recording).to_have_js_property("duration", 1.5)
-    played = recording.evaluate("""async (audio) => {
+    has_moved_on = recording.evaluate("""async (audio) => {
+        const movedOn = new Promise((resolve) => {
+            audio.ontimeupdate = () => audio.currentTime > 0 && resolve(true);
+        });
         audio.muted = true;
         await audio.play();
-        await new Promise((resolve) => (audio.onended = resolve));
-        return audio.currentTime;
+        return movedOn;
     }""")
-    assert played == pytest.approx(1.5, abs=0.1)
+    assert has_moved_on
     clip = frame.locator("img")
     assert clip.evaluate("image => image.src.startsWith('data:image/gif')")
     assert clip.evaluate("image => image.naturalWidth") == 32
