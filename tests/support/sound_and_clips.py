@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from services.common.world.media import Clip, encode_gif, encode_wav
+from models.preprocessing.audio import encode_wav
+from services.common.world.media import Clip, encode_gif
 
 
 def tone(seconds: float = 0.5, hertz: float = 440.0) -> bytes:
     """WAV of a pure tone at 16 kHz."""
     times_T = np.arange(round(seconds * 16_000)) / 16_000
-    return encode_wav((0.5 * np.sin(2 * np.pi * hertz * times_T)).astype(np.float32))
+    return encode_wav((0.5 * np.sin(2 * np.pi * hertz * times_T)).astype(np.float32), 16_000)
 
 
 def moving_square(num_frames: int = 4, frame_ms: int = 200) -> bytes:
