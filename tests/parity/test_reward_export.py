@@ -1,7 +1,5 @@
 """torch against ONNX for each kind of reward model: per graph, end to end, and by batch."""
 
-import time
-
 import numpy as np
 import onnxruntime
 import pytest
@@ -97,15 +95,13 @@ def test_the_audio_and_video_graphs_sense_as_torch_does() -> None:
     np.testing.assert_allclose(features_NPD, expected_NPD, atol=1e-5, rtol=0)
 
 
-def test_a_model_of_the_default_size_exports_within_seconds_and_agrees(tmp_path) -> None:
+def test_a_model_of_the_default_size_agrees(tmp_path) -> None:
     preprocessor = make_preprocessor()
     decoder = DecoderConfig(vocab_size=preprocessor.tokenizer.vocab_size)
     config = OmniConfig(decoder=decoder, audio=AudioConfig(), video=VideoConfig())
     preprocessor = Preprocessor(preprocessing_of(config), preprocessor.tokenizer)
     model = RewardModel(OmniModel(config), RewardConfig(num_heads=4)).train()
-    start_s = time.process_time()
     export_reward(tmp_path, model, preprocessor, CALIBRATION)
-    assert time.process_time() - start_s < 60  # 6.8 s measured for picture and trunk
     assert model.training
     graphs = load_reward(tmp_path, num_threads=1).graphs
     items = encoded(various_items(4), preprocessor)
