@@ -231,11 +231,16 @@ def test_down_with_nothing_up_is_no_error(tmp_path):
     assert "nothing is up" in ended.stdout
 
 
-def test_help_is_instant():
-    begin_s = time.monotonic()
-    assert _attune("--help").returncode == 0
-    # Half a second is the aim; a shared machine gets more.
-    assert time.monotonic() - begin_s < 2
+def test_help_loads_none_of_what_takes_seconds():
+    code = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from services.cli.main import app\n"
+        "assert CliRunner().invoke(app, ['run', '--help']).exit_code == 0\n"
+        "print([name for name in ('torch', 'grpc', 'numpy') if name in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
 
 
 @contextmanager
