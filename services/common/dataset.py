@@ -13,7 +13,17 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.preprocessing.conversation import Conversation, Part, Picture, Role, Text, Turn
+from models.preprocessing.conversation import (
+    Audio,
+    Conversation,
+    Medium,
+    Part,
+    Picture,
+    Role,
+    Text,
+    Turn,
+    Video,
+)
 from services.common.world.families.exercise import FAMILIES, Family
 from services.common.world.items import make_item
 from services.common.world.sampling import DEFAULT_LEVEL, Split
@@ -132,7 +142,19 @@ class _ImagePart(_Section):
     path: str
 
 
-_Content = str | list[Annotated[_TextPart | _ImagePart, Field(discriminator="type")]]
+class _AudioPart(_Section):
+    type: Literal["audio"]
+    path: str
+
+
+class _VideoPart(_Section):
+    type: Literal["video"]
+    path: str
+
+
+_MediumPart = _ImagePart | _AudioPart | _VideoPart
+_Content = str | list[Annotated[_TextPart | _MediumPart, Field(discriminator="type")]]
+_MEDIA: dict[str, type[Medium]] = {"image": Picture, "audio": Audio, "video": Video}
 
 
 class _Message(_Section):
@@ -181,7 +203,7 @@ def _read_row(path: Path, number: int, line: str) -> _Row:
 
 def _media(row: _Row) -> list[str]:
     contents = [m.content for m in row.messages]
-    paths = [p.path for c in contents if not isinstance(c, str) for p in c if p.type == "image"]
+    paths = [p.path for c in contents if not isinstance(c, str) for p in c if p.type != "text"]
     return paths + ([row.target.path] if isinstance(row.target, _ImagePart) else [])
 
 
@@ -189,13 +211,13 @@ def _target(target: str | _ImagePart, folder: Path) -> Turn:
     return _turn(Role.ASSISTANT, target if isinstance(target, str) else [target], folder)
 
 
-def _turn(role: Role, content: "str | Sequence[_TextPart | _ImagePart]", folder: Path) -> Turn:
+def _turn(role: Role, content: "str | Sequence[_TextPart | _MediumPart]", folder: Path) -> Turn:
     if isinstance(content, str):
         return Turn(role, (Text(content),))
     return Turn(role, tuple(_part(part, folder) for part in content))
 
 
-def _part(part: _TextPart | _ImagePart, folder: Path) -> Part:
+def _part(part: _TextPart | _MediumPart, folder: Path) -> Part:
     if part.type == "text":
         return Text(part.text)
-    return Picture((folder / part.path).read_bytes())
+    return _MEDIA[part.type]((folder / part.path).read_bytes())

@@ -4,9 +4,10 @@
 
 `item` is plain JSON: {"item_id", "task", "prompt": [turn…], "answer": turn, "answer_text": str,
 "reference": any or None, "reference_answers": [turn…], "metadata": {…}}. A turn is {"role",
-"content": [part…]}; a part is {"type": "text", "text"} or {"type": "image", "base64"} with the
-encoded bytes. Return a number, or {"reward": number, "subscores": {name: number}, "rationale":
-str}, or None to abstain. Raise for what cannot be judged: the item is FAILED, never zero.
+"content": [part…]}; a part is {"type": "text", "text"}, or {"type", "base64"} with the encoded
+bytes of an "image", "audio" or "video". Return a number, or {"reward": number, "subscores": {name:
+number}, "rationale": str}, or None to abstain. Raise for what cannot be judged: the item is FAILED,
+never zero.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.preprocessing.conversation import Part, Picture, Text, Turn
+from models.preprocessing.conversation import Audio, Part, Picture, Text, Turn, Video
 from services.common.logs import get_logger
 from services.reward.batcher import Prepared
 from services.reward.scorers.batched import BatchedScorer, ScorerTools
@@ -158,6 +159,9 @@ def _part(part: Part) -> dict[str, str]:
             return {"type": "text", "text": text}
         case Picture(data):
             return {"type": "image", "base64": base64.b64encode(data).decode()}
+        case Audio(data) | Video(data):
+            kind = type(part).__name__.lower()
+            return {"type": kind, "base64": base64.b64encode(data).decode()}
     raise ItemRejected(
         "the item holds tokens, which a user's scorer cannot read; send text or media"
     )
