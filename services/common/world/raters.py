@@ -1,8 +1,8 @@
 """Simulated raters: programs that judge answers somewhat as people do, from a checker's truth.
 
 They stand in for people in experiments and in tests, are named as simulated wherever their
-judgements go, and see truth only through noise. Like people they call close answers a tie and two poor ones
-both bad, lean to the answer shown on the left, and now and then click at random.
+judgements go, and see truth only through noise. Like people they call close answers a tie and two
+poor ones both bad, lean to the answer shown on the left, and now and then click at random.
 """
 
 import hashlib
@@ -16,7 +16,6 @@ from typing import Any
 
 from models.preprocessing.conversation import Audio, Picture, Text, Turn, Video
 from services.common.world.checkers import check
-
 
 # The score of an answer, 0 to 1, by its family and reference.
 Truth = Callable[[str, Mapping[str, Any], Turn], float]
@@ -40,10 +39,10 @@ class PairOutcome(StrEnum):
 class SimulatedRater:
     """One rater with habits of its own. The same question always gets the same judgement.
 
-    All in units of `truth`, 0 to 1: `noise` is the standard deviation of its opinion of
-    an answer, `tie_margin` the difference below which it calls a tie, `both_bad_below` the opinion
-    below which an answer is bad, `left_bias` what being shown on the left adds. `lapse_rate` is the
-    share of pairs that it judges at random.
+    All in units of `truth`, 0 to 1: `noise` is the standard deviation of its opinion of an answer,
+    `tie_margin` the difference below which it calls a tie, `both_bad_below` the opinion below which
+    an answer is bad, `left_bias` what being shown on the left adds. `lapse_rate` is the share of
+    pairs that it judges at random.
     """
 
     name: str
