@@ -12,11 +12,17 @@ class RunSettings(Section):
 
     recipe: str
     budget_s: float = Field(gt=0)
+    steps: int | None = Field(None, ge=1, description="in place of the recipe's")
 
     @property
     def overrides(self) -> dict[str, str]:
         """The budget, as the recipe's time limit."""
-        return {"time_limit_s": str(self.budget_s)}
+        return {"time_limit_s": str(self.budget_s), **self.step_overrides}
+
+    @property
+    def step_overrides(self) -> dict[str, str]:
+        """The steps, where they are said."""
+        return {} if self.steps is None else {"steps": str(self.steps)}
 
 
 class JudgingSettings(Section):
@@ -46,6 +52,7 @@ class TaskSettings(Section):
 
     seed: int = Field(0, ge=0)
     initial: str = "base"
+    heldout_items: int | None = Field(None, ge=1, description="of each part; all, if not said")
     reward: Literal["program", "judgements"] = Field(
         "program", description="what RL runs against: the program, or a model of judged pairs"
     )
