@@ -66,12 +66,12 @@ class Drawing:
         return max(s.begin + s.length for s in self.strokes)
 
     def frames(self, num_frames: int, side: int) -> NDArray[np.uint8]:
-        """uint8 [F, side, side]: black on white, evenly in time, the first and the last included."""
+        """uint8 [F, side, side]: black on white, evenly in time from 0 to 1."""
         shown = np.linspace(0, 1, num_frames)
         return np.stack([self._frame(time, side) for time in shown])
 
     def last_frame_in_colour(self, side: int) -> NDArray[np.uint8]:
-        """uint8 [side, side, 3]: the first stroke red, the second green and so on, as in the data."""
+        """uint8 [side, side, 3]: the first stroke red, the second green …, as in the data."""
         pixels_SS3 = np.full((self.side, self.side, 3), _WHITE, np.uint8)
         for index, stroke in enumerate(self.strokes):
             pixels_SS3[stroke.rows_N, stroke.columns_N] = _PALETTE[index % len(_PALETTE)]
