@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from models.preprocessing.conversation import Picture, Role, Text, Turn
+from models.preprocessing.conversation import Audio, Picture, Role, Text, Turn, Video
 from services.common.dataset import DatasetError, JsonlSource, WorldSource
 from tests.support.pictures import png
 
@@ -52,6 +52,15 @@ def test_rows_with_pictures_targets_and_splits(tmp_path):
     assert two.target == Turn(Role.ASSISTANT, (Picture(png()),))
     assert (two.family, two.output) == ("paint", "image")
     assert [item.item_id for item in JsonlSource(path, "heldout").items()] == ["three"]
+
+
+def test_rows_with_recordings_and_clips(tmp_path):
+    for name in ("a.wav", "b.gif"):
+        (tmp_path / name).write_bytes(name.encode())
+    content = [{"type": "audio", "path": "a.wav"}, {"type": "video", "path": "b.gif"}]
+    path = write(tmp_path, {"id": "one", "messages": [{"role": "user", "content": content}]})
+    [item] = JsonlSource(path).items()
+    assert item.conversation == (Turn(Role.USER, (Audio(b"a.wav"), Video(b"b.gif"))),)
 
 
 def test_each_epoch_brings_every_row_once_in_an_order_of_its_own(tmp_path):

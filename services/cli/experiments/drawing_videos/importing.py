@@ -66,8 +66,8 @@ def training_clips(characters: Sequence[Character], num_variants: int, seed: int
                 drawing = bent(character.drawings[source], rng)
                 name = f"c{character.number}-{source}-{variant}"
                 for question, other in _changed(drawing, rng).items():
-                    paced = (at_another_pace(d, rng) for d in (drawing, other))
-                    yield from _pair(name, question, *paced)
+                    paced = at_another_pace(drawing, rng)
+                    yield from _pair(name, question, paced, at_another_pace(other, rng))
 
 
 def heldout_clips(characters: Sequence[Character], seed: int) -> Iterator[Clip]:
@@ -111,7 +111,7 @@ def write_rows(
 
 
 def clip_gif(drawing: Drawing, shown: Shown = Shown.CLIP) -> bytes:
-    """A GIF of the frames that the model is given, so that they need not be made again."""
+    """A GIF of the frames that the model is given; one that is like the last only lengthens it."""
     match shown:
         case Shown.CLIP:
             frames = drawing.frames(NUM_FRAMES, SIDE)
