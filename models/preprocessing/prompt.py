@@ -224,9 +224,13 @@ class _Writer:
 
     def _check_is_understood(self, medium: Medium) -> None:
         if isinstance(medium, Audio) and self._config.audio is None:
-            raise PromptError("this model does not hear: it takes no audio")
+            raise PromptError(
+                "this model takes no audio; use one whose config.json has an audio section"
+            )
         if isinstance(medium, Video) and self._config.video is None:
-            raise PromptError("this model takes no video")
+            raise PromptError(
+                "this model takes no video; use one whose config.json has a video section"
+            )
 
     def _add_decoded(self, decoded: Decoded) -> None:
         nothing, config = self._media[0], self._config

@@ -30,7 +30,7 @@ _MEDIA: dict[media_pb2.Modality.ValueType, type[Medium]] = {
     media_pb2.MODALITY_AUDIO: Audio,
     media_pb2.MODALITY_VIDEO: Video,
 }
-_MODALITIES = {medium: value for value, medium in _MEDIA.items()}
+MODALITIES = {medium: value for value, medium in _MEDIA.items()}
 
 # Gives the bytes of a media item that was named by its hash; raises NotFound where it cannot.
 MediaResolver = Callable[[str], bytes]
@@ -77,7 +77,7 @@ def part_to_proto(part: Part) -> content_pb2.Part:
 def medium_to_proto(medium: Medium) -> media_pb2.Media:
     """A medium with its encoded bytes."""
     mime_type = sniff_mime_type(medium.data) or ""
-    modality = _MODALITIES[type(medium)]
+    modality = MODALITIES[type(medium)]
     return media_pb2.Media(modality=modality, mime_type=mime_type, data=medium.data)
 
 

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.support.processes import free_port_base
+from tests.support.sound_and_clips import moving_square, tone
 
 _READY_S = 15.0
 
@@ -116,6 +117,15 @@ def test_chat_answers_about_a_picture_and_draws_one(stack, tmp_path):
     assert answer
     with Image.open(drawn) as opened:
         assert opened.size == (32, 32)
+
+
+def test_chat_says_what_is_attached_and_takes_it_away_again(stack, tmp_path):
+    (tmp_path / "said.wav").write_bytes(tone())
+    (tmp_path / "moves.gif").write_bytes(moving_square())
+    lines = [f"/audio {tmp_path / 'said.wav'}", f"'{tmp_path / 'moves.gif'}'", "/video"]
+    ended = stack.attune("chat", stdin="\n".join([*lines, "draw a circle", ""]))
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == "recording said.wav, 0.5 s\nclip moves.gif, 4 frames\n"
 
 
 def test_chat_reads_questions_from_a_pipe(stack):

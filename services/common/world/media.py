@@ -4,7 +4,6 @@ Legend: T samples of sound, F frames, H height, W width, C colors.
 """
 
 import io
-import wave
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.preprocessing.audio import encode_wav
 from models.preprocessing.conversation import Audio, Part, Picture, Text, Video
 from models.preprocessing.images import encode_png
 from services.common.world.speech.synthesizer import SAMPLE_RATE_HZ, speak
 from services.common.world.speech.voices import Voice
 
-_LARGEST_SAMPLE = 32767
-_SAMPLE_BYTES = 2
 _MAX_COLORS = 128  # half of what a GIF can have, see encode_gif
 
 
@@ -53,22 +51,11 @@ def encoded(content: Content) -> Part:
         case str():
             return Text(content)
         case Speech():
-            return Audio(encode_wav(content.samples_T))
+            return Audio(encode_wav(content.samples_T, SAMPLE_RATE_HZ))
         case Clip():
             return Video(encode_gif(content))
         case _:
             return Picture(encode_png(content))
-
-
-def encode_wav(samples_T: NDArray[np.float32]) -> bytes:
-    """WAV of mono sound at 16 kHz with 16 bits a sample."""
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as recording:
-        recording.setnchannels(1)
-        recording.setsampwidth(_SAMPLE_BYTES)
-        recording.setframerate(SAMPLE_RATE_HZ)
-        recording.writeframes(np.rint(samples_T * _LARGEST_SAMPLE).astype("<i2").tobytes())
-    return buffer.getvalue()
 
 
 def encode_gif(clip: Clip) -> bytes:

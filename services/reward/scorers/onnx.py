@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from models.preprocessing.conversation import Role
+from models.preprocessing.decoding import MediaDecoder
 from models.preprocessing.media_arrays import MediaArrays
 from models.preprocessing.prompt import Preprocessor
 from models.preprocessing.tokenizer import Tokenizer
@@ -42,7 +43,12 @@ class OnnxScorer(BatchedScorer[_Row]):
     """Scores with a loaded reward model; `compute` runs one batch at a time."""
 
     def __init__(
-        self, name: str, loaded: LoadedReward, compute: Executor, tools: ScorerTools
+        self,
+        name: str,
+        loaded: LoadedReward,
+        compute: Executor,
+        decode: MediaDecoder,
+        tools: ScorerTools,
     ) -> None:
         reward = loaded.file.reward
         info = ScorerInfo(
@@ -59,12 +65,15 @@ class OnnxScorer(BatchedScorer[_Row]):
         super().__init__(info, tools)
         self._loaded = loaded
         self._compute = compute
+        self._decode = decode
         self._buckets = bucket_lengths(loaded.file.model.decoder.max_length)
 
     def prepare(self, item: ScoringItem) -> Prepared[_Row]:
         if item.answer.role is not Role.ASSISTANT:
             raise ItemRejected(f"the answer's role is {item.answer.role}; expected assistant")
-        encoded = self._loaded.preprocessor.encode_with_answer(item.conversation, item.answer)
+        encoded = self._loaded.preprocessor.encode_with_answer(
+            item.conversation, item.answer, self._decode
+        )
         decoder = self._loaded.file.model.decoder
         length = len(encoded.token_ids)
         if length > decoder.max_length:

@@ -30,7 +30,7 @@ _BATCHED: tuple[tuple[Family, ...], ...] = (
     ("dialogue",),
 )
 # About how long an item takes to learn from, relative to a caption.
-_COST: dict[Family, float] = {"transcribe": 0.6, "video": 2.5, "dialogue": 3.5}
+_COST: dict[Family, float] = {"speech": 1.2, "transcribe": 0.8, "video": 1.5, "dialogue": 3.5}
 
 _NUM_OTHERS = 1_000_000
 

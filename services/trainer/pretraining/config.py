@@ -44,6 +44,9 @@ class ModelStage(_Section):
     """Training of the unified model: warm-up, stable, decay."""
 
     items_per_step: dict[Family, int] = Field(DEFAULT_MIXTURE, description="of each family")
+    joins_at: dict[Family, int] = Field(
+        {}, description="step at which a family joins; the others are there from the first"
+    )
     wrong_answers: float = Field(
         0.2, ge=0, le=1, description="share of decay's items with the answer to another scene"
     )
@@ -88,6 +91,11 @@ class PretrainConfig(_Section):
     def from_toml(cls, path: Path) -> Self:
         """Reads a recipe's `[pretrain]` table; an unknown or wrong field is a ValidationError."""
         return cls.model_validate(tomllib.loads(path.read_text()).get("pretrain", {}))
+
+    def mixture(self, step: int) -> dict[Family, int]:
+        """Items of each family at a step."""
+        items, joins_at = self.training.items_per_step, self.training.joins_at
+        return {family: n for family, n in items.items() if n and step >= joins_at.get(family, 0)}
 
     @property
     def digest(self) -> str:

@@ -159,7 +159,7 @@ class PretrainRun:
 
     def _validate(self) -> None:
         settings, level = self.config.validation, self.config.level
-        families = [f for f, count in self.config.training.items_per_step.items() if count]
+        families = list(self.config.mixture(self.progress.model_steps))
         metrics = validation_losses(self.checkpoint, families, level, settings.loss_items)
         if settings.score_items:
             metrics |= validation_scores(self.checkpoint, families, level, settings.score_items)

@@ -20,14 +20,14 @@ class StepLosses:
     def __init__(self, config: PretrainConfig, checkpoint: Checkpoint, rank: int = 0) -> None:
         self._config = config
         self._checkpoint = checkpoint
-        self._batches = batches_of(config.training.items_per_step, rank, config.processes)
+        self._rank = rank
 
     def backward(self, step: int, wrong_answers: float) -> dict[str, float]:
         """Sets the gradient of the summed family losses; returns these by family."""
         config, checkpoint = self._config, self._checkpoint
         checkpoint.model.zero_grad(set_to_none=True)
         losses: dict[str, float] = {}
-        for families in self._batches:
+        for families in batches_of(config.mixture(step), self._rank, config.processes):
             items = training_items(config.seed, config.level_weights, step, families, wrong_answers)
             batch = collate(
                 checkpoint.preprocessor, items, checkpoint.model.config.vq.codes_per_image

@@ -1,5 +1,6 @@
 """A tiny random model and an engine of it, shared by the policy service's tests."""
 
+import io
 import queue
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from PIL import Image
 
 from models.attention import DenseAttention
 from models.checkpoint import Checkpoint, preprocessing_of
@@ -22,7 +24,16 @@ from models.config import (
 from models.grammar import Kind
 from models.media import MediaTensors
 from models.omni import OmniModel
-from models.preprocessing.conversation import Conversation, Picture, Role, Text, Turn
+from models.preprocessing.audio import encode_wav
+from models.preprocessing.conversation import (
+    Audio,
+    Conversation,
+    Picture,
+    Role,
+    Text,
+    Turn,
+    Video,
+)
 from models.preprocessing.images import encode_png
 from models.preprocessing.prompt import EncodedPrompt, Preprocessor
 from models.preprocessing.tokenizer import Tokenizer
@@ -74,6 +85,18 @@ def question(text: str, picture_seed: int | None = None) -> Conversation:
     if picture_seed is not None:
         parts.insert(0, Picture(random_png(picture_seed)))
     return (Turn(Role.USER, tuple(parts)),)
+
+
+def heard_and_seen(text: str, seed: int) -> Conversation:
+    """Two user turns: a recording with a clip, then a picture with the text."""
+    recording = encode_wav(
+        np.random.default_rng(seed).normal(size=9_000).clip(-1, 1).astype(np.float32), 16_000
+    )
+    first, *rest = [Image.open(io.BytesIO(random_png(seed + i))) for i in range(3)]
+    file = io.BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=rest, duration=100)
+    heard = Turn(Role.USER, (Audio(recording), Video(file.getvalue())))
+    return (heard, Turn(Role.USER, (Picture(random_png(seed)), Text(text))))
 
 
 def random_png(seed: int, side: int = 16) -> bytes:

@@ -2,12 +2,14 @@
 
 import atexit
 import functools
+import io
 import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
+from PIL import Image
 
 from models.checkpoint import preprocessing_of
 from models.config import (
@@ -21,7 +23,17 @@ from models.config import (
 )
 from models.export import export_reward
 from models.omni import OmniModel
-from models.preprocessing.conversation import Conversation, Part, Picture, Role, Text, Turn
+from models.preprocessing.audio import encode_wav
+from models.preprocessing.conversation import (
+    Audio,
+    Conversation,
+    Part,
+    Picture,
+    Role,
+    Text,
+    Turn,
+    Video,
+)
 from models.preprocessing.images import encode_png
 from models.preprocessing.prompt import Preprocessor
 from models.preprocessing.tokenizer import Tokenizer
@@ -109,6 +121,21 @@ def picture(seed: int = 0, width: int = 32, height: int = 32) -> bytes:
     return encode_png(pixels)
 
 
+def recording(seed: int = 0) -> bytes:
+    """A fraction of a second of noise, from one window to two."""
+    samples = np.random.default_rng(seed).normal(size=6_000 + 800 * seed) / 4
+    return encode_wav(samples.clip(-1, 1).astype(np.float32), 16_000)
+
+
+def clip(seed: int = 0) -> bytes:
+    """A GIF of three frames of noise."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    first, *rest = [Image.fromarray(frame) for frame in pixels]
+    file = io.BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=rest, duration=100)
+    return file.getvalue()
+
+
 def asked(text: str = "what is this?", image: bytes | None = None) -> Conversation:
     parts: tuple[Part, ...] = (Text(text),) if image is None else (Picture(image), Text(text))
     return (Turn(Role.USER, parts),)
@@ -124,10 +151,12 @@ def item(answer: str | bytes = "a red circle", index: int = 0, **fields: str) ->
 
 
 def various_items(count: int) -> list[ScoringItem]:
-    """Text and pictures in prompt and answer, of many lengths, no two alike."""
+    """Media of all kinds and text in prompt and answer, of many lengths, no two alike."""
     items: list[ScoringItem] = []
     for i in range(count):
         prompt = asked(f"question {i}", picture(i) if i % 3 else None)
+        if i % 5 == 1:
+            prompt = (*prompt, Turn(Role.USER, (Audio(recording(i)), Video(clip(i)))))
         answer = answered(picture(100 + i)) if i % 4 == 0 else answered(f"answer {i} " * (i % 7))
         items.append(ScoringItem(f"item-{i}", prompt, answer))
     return items

@@ -137,3 +137,25 @@ def test_items_do_not_change_between_versions_lest_checkpoints_and_figures_lose_
     pixels = item.target_pixels if item.prompt_pixels is None else item.prompt_pixels
     assert (item.prompt_text, item.target_text) == (prompt, target)
     assert crc32(pixels.tobytes()) == pixels_crc
+
+
+@pytest.mark.parametrize(
+    ("family", "asked", "target"),
+    [
+        ("speech", ("", "is there a red cross?"), "no"),
+        ("video", ("what moves?", None), "purple triangle"),
+        (
+            "dialogue",
+            (
+                "how many things are there?\n3\nblue square\n"
+                "is there a blue square in the first picture?",
+                "what is below the purple circle?",
+            ),
+            "no",
+        ),
+        ("transcribe", ("transcribe what is said.", "one nine"), "one nine"),
+    ],
+)
+def test_items_with_sound_or_clips_do_not_change_either(family, asked, target):
+    exercise = make_item(family, "heldout", 7, level=3).exercise
+    assert (exercise.prompt_text, exercise.spoken, exercise.target_text) == (*asked, target)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.preprocessing.audio import encode_wav
 from models.preprocessing.conversation import Audio, Picture, Text, Video
-from services.common.world.media import Clip, Speech, encode_gif, encode_wav, encoded
+from services.common.world.media import Clip, Speech, encode_gif, encoded
 from services.common.world.speech.synthesizer import SAMPLE_RATE_HZ
 from services.common.world.speech.voices import voice_of
 
@@ -25,7 +26,7 @@ def decoded_frames(data):
 
 def test_sound_is_16_bit_mono_at_16_khz():
     samples = np.array([0.0, 0.5, -1.0, 1.0], np.float32)
-    with wave.open(io.BytesIO(encode_wav(samples))) as recording:
+    with wave.open(io.BytesIO(encode_wav(samples, 16_000))) as recording:
         assert recording.getnchannels() == 1
         assert recording.getsampwidth() == 2
         assert recording.getframerate() == SAMPLE_RATE_HZ == 16_000

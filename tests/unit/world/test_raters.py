@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from models.preprocessing.conversation import Role, Text, Turn
+from models.preprocessing.conversation import Audio, Role, Text, Turn, Video
 from services.common.world.checkers import check
 from services.common.world.items import make_item
 from services.common.world.raters import PairOutcome, SimulatedRater, simulated_panel
@@ -95,6 +95,15 @@ def test_drawings_are_judged_as_well():
     item, other = make_item("draw", "train", 0), make_item("draw", "train", 1)
     outcome = EXACT.judge_pair(item.reference, "draw", other.target, item.target)
     assert outcome == PairOutcome.SECOND
+
+
+def test_answers_that_differ_in_sound_or_clip_alone_are_told_apart():
+    rater = SimulatedRater(
+        "noisy", noise=0.5, both_bad_below=-9, left_bias=0, tie_margin=1e-9, lapse_rate=0
+    )
+    for kind in (Audio, Video):
+        answers = (Turn(Role.ASSISTANT, (kind(data),)) for data in (b"one", b"two"))
+        assert PairOutcome.TIE not in outcomes(rater, *answers, num_items=20)
 
 
 def test_a_broken_reference_is_an_error_and_no_judgement(says):
