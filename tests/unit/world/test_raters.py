@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from models.preprocessing.conversation import Audio, Role, Turn, Video
+from models.preprocessing.conversation import Audio, Role, Text, Turn, Video
 from services.common.world.checkers import check
 from services.common.world.items import make_item
 from services.common.world.raters import PairOutcome, SimulatedRater, simulated_panel
@@ -109,3 +109,14 @@ def test_answers_that_differ_in_sound_or_clip_alone_are_told_apart():
 def test_a_broken_reference_is_an_error_and_no_judgement(says):
     with pytest.raises(ValueError, match="reference"):
         EXACT.rate({}, "caption", says(RIGHT))
+
+
+def test_raters_judge_by_any_truth_that_they_are_given():
+    def length(family, reference, answer):
+        return min(len(answer.parts[0].text) / 10, 1.0)
+
+    short, long = (Turn(Role.ASSISTANT, (Text(text),)) for text in ("ab", "abcdefghij"))
+    outcomes = [
+        rater.judge_pair({}, "anything", short, long) for rater in simulated_panel(20, 0, length)
+    ]
+    assert outcomes.count(PairOutcome.SECOND) >= 17

@@ -8,9 +8,9 @@ from protos.v1 import judgement_pb2, versions_pb2
 from services.cli.evaluation.intervals import Estimate
 from services.cli.evaluation.report import estimate_figures
 from services.cli.evaluation.scoring import score_answers
-from services.cli.experiments.demo.collection import JudgedItem
-from services.cli.experiments.demo.raters import decided_pairs
+from services.cli.experiments.collection import JudgedItem
 from services.cli.experiments.pairs import JudgedPair, pair_accuracy
+from services.cli.experiments.raters import decided_pairs
 from services.cli.stack.connection import Services
 
 _ROWS_PER_REQUEST = 256
@@ -18,7 +18,7 @@ _ROWS_PER_REQUEST = 256
 
 @dataclass(frozen=True)
 class RewardCheck:
-    """Accuracy by family and overall; `ceiling` is that of the checkers, which know the truth."""
+    """Accuracy by family and overall; `ceiling` is that of the truth, without the noise."""
 
     accuracy: Estimate | None
     ceiling: Estimate | None
@@ -42,12 +42,13 @@ class RewardCheck:
 def check_reward(
     services: Services,
     version: str,
+    scorer: str,
     items: Sequence[JudgedItem],
     judgements: Sequence[judgement_pb2.Judgement],
 ) -> RewardCheck:
-    """Scores the judged answers with the reward model and with the checkers."""
+    """Scores the judged answers with the reward model, and with the scorer of what raters see."""
     learned = _scores(services, version, items)
-    truth = _scores(services, "program/world", items)
+    truth = _scores(services, scorer, items)
     pairs = decided_pairs(items, judgements)
 
     def both(some: list[JudgedPair]) -> tuple[Estimate | None, Estimate | None]:

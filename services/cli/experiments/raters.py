@@ -10,12 +10,18 @@ from random import Random
 
 from models.preprocessing.conversation import Turn
 from protos.v1 import judgement_pb2
-from services.cli.experiments.demo.collection import JudgedItem
-from services.cli.experiments.demo.settings import CollectionSettings
+from services.cli.experiments.collection import JudgedItem
 from services.cli.experiments.pairs import JudgedPair
+from services.cli.experiments.settings import JudgingSettings
 from services.common.codecs import turn_from_proto
 from services.common.errors import NotFound
-from services.common.world.raters import PairOutcome, SimulatedRater, simulated_panel
+from services.common.world.raters import (
+    PairOutcome,
+    SimulatedRater,
+    Truth,
+    simulated_panel,
+    world_truth,
+)
 
 _OUTCOMES = {
     PairOutcome.FIRST: judgement_pb2.PAIR_OUTCOME_FIRST,
@@ -26,10 +32,13 @@ _OUTCOMES = {
 
 
 def judge_items(
-    items: Sequence[JudgedItem], settings: CollectionSettings, seed: int
+    items: Sequence[JudgedItem],
+    settings: JudgingSettings,
+    seed: int,
+    truth: Truth = world_truth,
 ) -> Iterator[judgement_pb2.Judgement]:
     """Judgements of pairs of unequal answers; sides are drawn, and said."""
-    panel = simulated_panel(settings.raters, seed)
+    panel = simulated_panel(settings.raters, seed, truth)
     for judged in items:
         rng = Random(f"demo raters {seed} {judged.item_id}")
         turns = [turn_from_proto(answer.message, _no_media_by_hash) for answer in judged.answers]

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from protos.v1 import feedback_log_pb2
 from services.cli.evaluation.sampling import Answer, SamplingChoice, sample_answers
 from services.cli.evaluation.scorecard import model_ref
-from services.cli.evaluation.tasks import EvaluationTask, world_task
-from services.cli.experiments.demo.settings import DemoSettings
 from services.cli.stack.connection import Services
 from services.common.codecs import prompt_to_proto
 from services.common.dataset import TaskItem
-from services.common.world.sampling import Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,39 +25,34 @@ class JudgedItem:
         return f"{self.item_id}/{index}"
 
 
-def tasks_to_judge(settings: DemoSettings) -> dict[str, EvaluationTask]:
-    """By split of the feedback log. Neither has scenes of the held-out measure in it."""
-    sizes: dict[str, tuple[Split, int]] = {
-        "train": ("train", settings.collection.items_per_family),
-        "check": ("validation", settings.collection.check_items_per_family),
-    }
-    return {
-        split: world_task(settings.families, size, settings.level, settings.seed, world_split)
-        for split, (world_split, size) in sizes.items()
-    }
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Whose answers are collected, how many to an item, and how they are sampled."""
+
+    model: str
+    samples_per_item: int
+    choice: SamplingChoice
 
 
 def collect(
     services: Services,
-    settings: DemoSettings,
+    collection: Collection,
     project: str,
     split: str,
-    task: EvaluationTask,
+    items: Sequence[TaskItem],
     on_done: Callable[[int], None],
 ) -> list[JudgedItem]:
-    """Several answers of the initial policy to each item; `on_done` hears of answers made."""
-    samples = settings.collection.samples_per_item
+    """Several answers to each item; `on_done` hears of answers made."""
     by_item: dict[str, list[Answer]] = {}
-    model = model_ref(settings.initial)
-    choice = SamplingChoice(seed=settings.seed)
-    for answers in sample_answers(services.policy, model, task.items, samples, choice):
+    model, samples = model_ref(collection.model), collection.samples_per_item
+    for answers in sample_answers(services.policy, model, items, samples, collection.choice):
         on_done(len(answers))
         for answer in answers:
             if answer.error is None:
                 by_item.setdefault(answer.item.item_id, []).append(answer)
     return [
         JudgedItem(f"{project}/{item.item_id}", item, tuple(by_item[item.item_id]), split)
-        for item in task.items
+        for item in items
         if item.item_id in by_item
     ]
 
