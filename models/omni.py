@@ -58,6 +58,12 @@ class OmniModel(nn.Module):
         self.value_head = nn.Linear(width, 1)
         self._init_weights(torch.Generator().manual_seed(seed))
 
+    @property
+    def encoders(self) -> list[nn.Module]:
+        """The encoders of media that this model has."""
+        audio = [] if self.config.audio is None else [self.audio_model]
+        return [self.vision_model, *audio]
+
     def encode_tiles(self, tiles_N3SS: Tensor) -> Tensor:
         """features_NPD of tiles in 0..1, ready for fusion."""
         features_NPD: Tensor = self.aligner(self.vision_model(tiles_N3SS))

@@ -186,7 +186,7 @@ class OptimizerSection(Section):
     max_grad_norm: float = Field(1.0, gt=0)
     warmup_steps: int = Field(0, ge=0)
     decay: Literal["constant", "linear"] = "constant"
-    freeze_vision: bool = Field(False, description="keep the vision tower as it is")
+    freeze_encoders: bool = Field(False, description="keep the encoders of media as they are")
     tokens_per_microbatch: int = Field(2048, ge=1, description="padded; bounds memory")
 
 
