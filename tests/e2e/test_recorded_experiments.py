@@ -25,7 +25,7 @@ _LITTLE = {
     "policy.steps": 2,
     "judged_policy.steps": 1,
     "reward_model.steps": 2,
-    "judging.items": 8,
+    "judging.items": 24,
     "judging.check_items": 4,
     "judging.samples_per_item": 3,
 }

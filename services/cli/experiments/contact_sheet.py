@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 _MARGIN, _LINE = 6, 13
+_LEAST_WIDTH = 220  # about 36 letters
 _BACKGROUND, _TEXT = (255, 255, 255), (40, 40, 40)
 _RIGHT, _WRONG = (20, 130, 50), (190, 40, 40)
 
@@ -29,7 +30,7 @@ class Cell:
 
 def write_sheet(path: Path, title: str, cells: Sequence[Cell], columns: int) -> Path:
     """Writes a PNG, row by row, with its folder."""
-    width = max(cell.picture.width for cell in cells) + 2 * _MARGIN
+    width = max(_LEAST_WIDTH, *(cell.picture.width for cell in cells)) + 2 * _MARGIN
     height = max(c.picture.height + _LINE * len(c.lines) for c in cells) + 2 * _MARGIN
     rows = -(-len(cells) // columns)
     sheet = Image.new("RGB", (columns * width, rows * height + 2 * _LINE), _BACKGROUND)

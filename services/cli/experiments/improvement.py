@@ -18,6 +18,7 @@ from services.cli.experiments.judged_reward import JudgedReward, JudgedRewardPla
 from services.cli.experiments.reward_check import RewardCheck
 from services.cli.experiments.settings import RunSettings, TaskSettings
 from services.cli.experiments.stages import Story
+from services.cli.experiments.task_file import Split
 from services.cli.experiments.training import initial_override, train
 from services.cli.stack.connection import Services
 from services.cli.terminal import progress_bar
@@ -107,10 +108,8 @@ class Improvement:
             seed=settings.seed,
         )
         items = {
-            "train": JsonlSource(part.task_file, "train", settings.seed).take(0, judging.items),
-            "check": JsonlSource(part.task_file, "heldout", settings.seed).take(
-                0, judging.check_items
-            ),
+            "train": _some(part, "train", judging.items, settings.seed),
+            "check": _some(part, "heldout", judging.check_items, settings.seed),
         }
         return JudgedReward(self._services, self._story, plan).learn(items)
 
@@ -139,14 +138,22 @@ class Improvement:
         return cards
 
     def _heldout(self, part: Part) -> tuple[TaskItem, ...]:
-        source, count = JsonlSource(part.task_file, "heldout"), self._settings.heldout_items
-        return tuple(source.items() if count is None else source.take(0, count))
+        count = self._settings.heldout_items
+        if count is not None:
+            return tuple(_some(part, "heldout", count, self._settings.seed))
+        return tuple(JsonlSource(part.task_file, "heldout").items())
 
     def _tell(self, cards: dict[str, tuple[Scorecard, Scorecard]]) -> None:
         for how, (start, improved) in cards.items():
             before, after = start.mean(), improved.mean()
             if before and after:
                 self._story.tell(f"{how}: {before.mean:.3f} before RL, {after.mean:.3f} after")
+
+
+def _some(part: Part, split: Split, count: int, seed: int) -> list[TaskItem]:
+    """Rows in the seed's order, none twice."""
+    source = JsonlSource(part.task_file, split, seed)
+    return source.take(0, min(count, len(source)))
 
 
 def joined(outcomes: Sequence[PartOutcome], how: str) -> tuple[Scorecard, Scorecard]:

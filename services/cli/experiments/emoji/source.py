@@ -1,7 +1,9 @@
 """Reads the emoji: pictures cut from sprite sheets, with their English names.
 
-Left out are trade marks, and the skin tones of a picture that is there without one, which would
-make the same drawing many. Of pictures with the same name the first is kept.
+They lie on the grey of the default world's pictures, which the image tokenizer can draw: white it
+cannot (docs/decisions.md). Left out are trade marks, and the skin tones of a picture that is there
+without one, which would make the same drawing many. Of pictures with the same name the first is
+kept.
 """
 
 import json
@@ -15,13 +17,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.cli.errors import UserError
 from services.cli.experiments.task_file import Split
+from services.common.world.drawing import BACKGROUND
 
 _BRANDS = "brand"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Emoji:
-    """One picture on white, 72×72, and what it is called."""
+    """One picture, 72×72, and what it is called."""
 
     hexcode: str
     name: str
@@ -93,7 +96,7 @@ def _cut(path: Path) -> Iterator[Emoji]:
             continue
         box = (cell.left, cell.top, cell.left + sheet.emojiSize, cell.top + sheet.emojiSize)
         cut = pixels.crop(box)
-        picture = Image.new("RGB", cut.size, (255, 255, 255))
+        picture = Image.new("RGB", cut.size, BACKGROUND)
         picture.paste(cut, mask=cut.getchannel("A"))
         yield Emoji(
             hexcode=entry.hexcode,
