@@ -21,6 +21,7 @@ from services.common.errors import (
 from services.common.version_store import VersionStore
 from services.reward.factory import ScorerFactory
 from services.reward.scorers.contract import Scorer
+from services.reward.scorers.program import PROGRAMS
 from tests.contract.reward_service import (
     FAILED,
     REJECTED,
@@ -84,7 +85,7 @@ async def test_a_corrupted_file_is_data_loss_and_nothing_else_is_lost(
     assert isinstance(error, DataLoss)
     assert name in str(error)
     listed = await reward.stub.ListModels(pb.ListModelsRequest())
-    assert (len(listed.models), len(listed.aliases)) == (2, 0)
+    assert (len(listed.models), len(listed.aliases)) == (len(PROGRAMS), 0)
     assert await serves(reward)
 
 
