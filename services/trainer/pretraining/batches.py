@@ -8,6 +8,7 @@ Legend: B batch, L padded length, N tiles, S tile side.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,16 +75,17 @@ def training_items(
     step: int,
     families: Sequence[Family],
     wrong_answers: float = 0.0,
+    family_levels: Mapping[Family, Sequence[float]] = MappingProxyType({}),
 ) -> list[WorldItem]:
     """One new item for each family named; items never repeat between steps.
 
     A share `wrong_answers` of them have the answer to another scene, as pairs from the web do.
     """
     rng = Random(f"{seed}-{step}")
-    levels = range(1, len(level_weights) + 1)
-    drawn = rng.choices(levels, level_weights, k=len(families))
     items = []
-    for slot, (family, level) in enumerate(zip(families, drawn, strict=True)):
+    for slot, family in enumerate(families):
+        weights = family_levels.get(family, level_weights)
+        [level] = rng.choices(range(1, len(weights) + 1), weights)
         item = make_item(family, "train", step * len(families) + slot, level, seed)
         is_wrong = rng.random() < wrong_answers
         items.append(with_wrong_answer(item, level, rng) if is_wrong else item)

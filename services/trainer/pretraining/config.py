@@ -80,6 +80,9 @@ class PretrainConfig(_Section):
     level_weights: tuple[float, ...] = Field(
         (0.2, 0.65, 0.1, 0.05), description="chance of each level, from 1, of a training item"
     )
+    family_levels: dict[Family, tuple[float, ...]] = Field(
+        {}, description="the same for families that learn from easier or harder ones"
+    )
     checkpoint_every: int = Field(500, ge=1, description="steps")
     model: OmniConfig = OmniConfig(audio=AudioConfig(), video=VideoConfig())
     tokenizer: TokenizerStage = TokenizerStage()

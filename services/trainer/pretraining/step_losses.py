@@ -28,7 +28,14 @@ class StepLosses:
         checkpoint.model.zero_grad(set_to_none=True)
         losses: dict[str, float] = {}
         for families in batches_of(config.mixture(step), self._rank, config.processes):
-            items = training_items(config.seed, config.level_weights, step, families, wrong_answers)
+            items = training_items(
+                config.seed,
+                config.level_weights,
+                step,
+                families,
+                wrong_answers,
+                config.family_levels,
+            )
             batch = collate(
                 checkpoint.preprocessor, items, checkpoint.model.config.vq.codes_per_image
             )
