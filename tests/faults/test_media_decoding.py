@@ -47,7 +47,7 @@ def pool() -> Iterator[DecodingPool]:
 
 def workers() -> list[psutil.Process]:
     """The decoders of this process, by their command, the newest last."""
-    children = psutil.Process().children(recursive=True)
+    children = psutil.Process().children()
     found = [child for child in children if "services.common.decoding.worker" in child.cmdline()]
     return sorted(found, key=lambda child: child.create_time())
 

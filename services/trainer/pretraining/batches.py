@@ -82,14 +82,17 @@ def training_items(
     A share `wrong_answers` of them have the answer to another scene, as pairs from the web do.
     """
     rng = Random(f"{seed}-{step}")
+    levels = [_level(rng, family_levels.get(family, level_weights)) for family in families]
     items = []
-    for slot, family in enumerate(families):
-        weights = family_levels.get(family, level_weights)
-        [level] = rng.choices(range(1, len(weights) + 1), weights)
+    for slot, (family, level) in enumerate(zip(families, levels, strict=True)):
         item = make_item(family, "train", step * len(families) + slot, level, seed)
         is_wrong = rng.random() < wrong_answers
         items.append(with_wrong_answer(item, level, rng) if is_wrong else item)
     return items
+
+
+def _level(rng: Random, weights: Sequence[float]) -> int:
+    return rng.choices(range(1, len(weights) + 1), weights)[0]
 
 
 def with_wrong_answer(item: WorldItem, level: int, rng: Random) -> WorldItem:

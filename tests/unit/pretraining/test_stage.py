@@ -74,7 +74,8 @@ def test_a_process_that_dies_ends_the_run_with_its_state_kept(config, tmp_path) 
 
     def kill_the_helper(step: int, metrics: dict[str, float]) -> None:
         if "loss" in metrics and step >= 6:
-            [helper] = psutil.Process().children()
+            children = psutil.Process().children()
+            [helper] = [c for c in children if any("gradient_worker" in w for w in c.cmdline())]
             helper.kill()
 
     with pytest.raises(RuntimeError, match="has ended or hangs"):

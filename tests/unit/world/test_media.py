@@ -31,7 +31,7 @@ def test_sound_is_16_bit_mono_at_16_khz():
         assert recording.getsampwidth() == 2
         assert recording.getframerate() == SAMPLE_RATE_HZ == 16_000
         values = np.frombuffer(recording.readframes(10), "<i2")
-    assert values.tolist() == [0, 16384, -32767, 32767]
+    assert values.tolist() == [0, 16384, -32768, 32767]
 
 
 def test_a_clip_keeps_its_pixels_and_durations_even_where_frames_are_equal():
