@@ -1,42 +1,118 @@
-# One target per service: docker build --target policy -t attune-policy .
-# Each installs only its own extra, so that gateway, feedback and reward carry no torch.
-ARG PYTHON=3.11
-FROM python:${PYTHON}-slim AS base
-ENV PIP_NO_CACHE_DIR=1 PYTHONUNBUFFERED=1 ATTUNE_HOME=/var/lib/attune
-RUN useradd --system --create-home --home-dir /var/lib/attune attune
-WORKDIR /opt/attune
+# One target per service, and `all`, which is `attune up` in one container:
+#
+#   docker build --target policy --tag attune-policy .
+#
+# Each holds a virtual environment with the wheel and its own extra, so that gateway, feedback and
+# reward carry no torch. On a machine with NVIDIA GPUs, policy, trainer and reward take a CUDA base
+# (torch brings its own CUDA libraries):
+#
+#   docker build --target policy --build-arg BASE=nvidia/cuda:13.0.2-base-ubuntu24.04 .
+#
+# State is under ATTUNE_HOME, which policy, reward and trainer share: mount one volume for all.
+ARG BASE=python:3.11-slim
+
+FROM ${BASE} AS python
+# Ubuntu, which CUDA bases are made of, brings no Python.
+RUN command -v python3 >/dev/null || ( \
+      apt-get update \
+      && apt-get install --yes --no-install-recommends python3 python3-venv \
+      && rm -rf /var/lib/apt/lists/* \
+    )
+
+FROM python AS builder
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python3 -m venv /opt/attune
+WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY protos protos
 COPY models models
 COPY services services
 COPY deploy/recipes deploy/recipes
+RUN /opt/attune/bin/pip wheel --no-deps --wheel-dir /wheels .
+ENV PATH=/opt/attune/bin:$PATH
 
-FROM base AS torch
+FROM builder AS torch
 # A CPU-only PyTorch index, as PyTorch's install page gives it; empty takes the default build.
 ARG TORCH_INDEX=
 RUN pip install --constraint constraints.txt ${TORCH_INDEX:+--index-url ${TORCH_INDEX}} torch==2.13.0
 
-FROM torch AS policy
-RUN pip install --constraint constraints.txt '.[policy]'
-USER attune
-ENTRYPOINT ["python", "-m", "services.policy"]
+FROM torch AS policy-environment
+RUN pip install --constraint constraints.txt "$(echo /wheels/*.whl)[policy]"
 
-FROM torch AS trainer
-RUN pip install --constraint constraints.txt '.[trainer]'
-USER attune
-ENTRYPOINT ["python", "-m", "services.trainer"]
+FROM torch AS trainer-environment
+RUN pip install --constraint constraints.txt "$(echo /wheels/*.whl)[trainer]"
 
-FROM base AS reward
-RUN pip install --constraint constraints.txt '.[reward]'
-USER attune
-ENTRYPOINT ["python", "-m", "services.reward"]
+FROM builder AS reward-environment
+RUN pip install --constraint constraints.txt "$(echo /wheels/*.whl)[reward]"
 
-FROM base AS feedback
-RUN pip install --constraint constraints.txt '.[feedback]'
-USER attune
-ENTRYPOINT ["python", "-m", "services.feedback"]
+FROM builder AS feedback-environment
+RUN pip install --constraint constraints.txt "$(echo /wheels/*.whl)[feedback]"
 
-FROM base AS gateway
-RUN pip install --constraint constraints.txt '.[gateway]'
+FROM builder AS gateway-environment
+RUN pip install --constraint constraints.txt "$(echo /wheels/*.whl)[gateway]"
+
+FROM torch AS all-environment
+RUN pip install --constraint constraints.txt "$(echo /wheels/*.whl)[all]"
+
+FROM python AS runtime
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/attune attune
+# A container is reached through the ports that are published, so that services listen on all of
+# its addresses; idle threads sleep, since services share the cores.
+ENV PATH=/opt/attune/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    ATTUNE_HOME=/var/lib/attune \
+    ATTUNE_POLICY_HOST=0.0.0.0 \
+    ATTUNE_REWARD_HOST=0.0.0.0 \
+    ATTUNE_TRAINER_HOST=0.0.0.0 \
+    ATTUNE_FEEDBACK_HOST=0.0.0.0 \
+    ATTUNE_GATEWAY_HOST=0.0.0.0 \
+    OMP_WAIT_POLICY=PASSIVE \
+    KMP_BLOCKTIME=0 \
+    GOMP_SPINCOUNT=0
 USER attune
-ENTRYPOINT ["python", "-m", "services.gateway"]
+WORKDIR /var/lib/attune
+VOLUME /var/lib/attune
+STOPSIGNAL SIGTERM
+
+FROM runtime AS policy
+COPY --from=policy-environment /opt/attune /opt/attune
+EXPOSE 7001 7101
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
+    CMD python -P -m services.common.readiness 127.0.0.1:${ATTUNE_POLICY_PORT:-7001}
+ENTRYPOINT ["python", "-P", "-m", "services.policy"]
+
+FROM runtime AS reward
+COPY --from=reward-environment /opt/attune /opt/attune
+EXPOSE 7002 7102
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD python -P -m services.common.readiness 127.0.0.1:${ATTUNE_REWARD_PORT:-7002}
+ENTRYPOINT ["python", "-P", "-m", "services.reward"]
+
+FROM runtime AS trainer
+COPY --from=trainer-environment /opt/attune /opt/attune
+EXPOSE 7003 7103
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD python -P -m services.common.readiness 127.0.0.1:${ATTUNE_TRAINER_PORT:-7003}
+ENTRYPOINT ["python", "-P", "-m", "services.trainer"]
+
+FROM runtime AS feedback
+COPY --from=feedback-environment /opt/attune /opt/attune
+EXPOSE 7004 7104
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD python -P -m services.common.readiness 127.0.0.1:${ATTUNE_FEEDBACK_PORT:-7004}
+ENTRYPOINT ["python", "-P", "-m", "services.feedback"]
+
+FROM runtime AS gateway
+COPY --from=gateway-environment /opt/attune /opt/attune
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD python -P -m services.common.readiness --http 127.0.0.1:${ATTUNE_GATEWAY_PORT:-8000}
+ENTRYPOINT ["python", "-P", "-m", "services.gateway"]
+
+FROM runtime AS all
+COPY --from=all-environment /opt/attune /opt/attune
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
+    CMD python -P -m services.common.readiness --http 127.0.0.1:8000
+ENTRYPOINT ["attune"]
+CMD ["up"]

@@ -10,13 +10,13 @@ TORCH_INDEX ?=
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
 
-$(BIN)/.installed: pyproject.toml constraints.txt
+$(BIN)/.installed: pyproject.toml client/pyproject.toml constraints.txt
 	@start=$$(date +%s); \
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
 	$(BIN)/python -m pip install --quiet --upgrade pip && \
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
 	  $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0 && \
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' && \
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' --editable ./client && \
 	touch $@ && echo "installed in $$(( $$(date +%s) - start )) s"
 
 install: $(BIN)/.installed  ## make .venv and install Attune into it
@@ -30,12 +30,13 @@ test: install  ## the suite, 15 minutes at most on two cores
 test-all: install  ## the suite and what takes longer
 	$(BIN)/python -m pytest
 
-check: install  ## formatting, lint, types, layering, generated code
+check: install  ## formatting, lint, types, layering, generated code, released contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m protos.generate --check
+	$(BIN)/python -m protos.check_breaking
 
 format: install  ## format and fix
 	$(BIN)/ruff format .

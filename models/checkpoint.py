@@ -18,7 +18,8 @@ from torch import Tensor
 from models.config import OmniConfig
 from models.grammar import Grammar
 from models.omni import OmniModel
-from models.preprocessing.prompt import Preprocessor, PreprocessorConfig
+from models.preprocessing.log_mel import AudioGrid
+from models.preprocessing.prompt import Preprocessor, PreprocessorConfig, VideoGrid
 from models.preprocessing.tokenizer import Tokenizer
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
@@ -46,6 +47,23 @@ def grammar_of(config: OmniConfig, preprocessor: Preprocessor) -> Grammar:
         codebook_size=config.vq.codebook_size,
         codes_per_image=config.vq.codes_per_image,
         special=preprocessor.tokenizer.special,
+    )
+
+
+def preprocessing_of(config: OmniConfig) -> PreprocessorConfig:
+    """The media grids that a model of this shape reads."""
+    audio, video = config.audio, config.video
+    return PreprocessorConfig(
+        tile_size=config.vision.tile_size,
+        patches_per_tile=config.vision.patches_per_tile,
+        codebook_size=config.vq.codebook_size,
+        audio=audio
+        and AudioGrid(
+            num_mels=audio.num_mels,
+            window_frames=audio.window_frames,
+            frames_per_token=audio.frames_per_token,
+        ),
+        video=video and VideoGrid(tokens_per_frame=config.tokens_per_frame),
     )
 
 

@@ -1,6 +1,6 @@
 """The shape of an omni model: one frozen section per part. Saved in a checkpoint's config.json.
 
-Audio and video arrive as further sections beside `vision`; their placeholder ids are reserved.
+A model without an `audio` or `video` section has no such tower and refuses such media.
 """
 
 from typing import Self
@@ -57,6 +57,44 @@ class VisionConfig(_Section):
         return self.grid**2
 
 
+class AudioConfig(_Section):
+    """Convolution stem and transformer over windows of log-mel frames, each window by itself."""
+
+    num_mels: int = Field(64, ge=1)
+    window_frames: int = Field(400, ge=1, description="of 10 ms; a shorter last window is padded")
+    stem_strides: int = Field(2, ge=1, description="halvings of the stem: 2 leave 25 per second")
+    pooling: int = Field(2, ge=1, description="states averaged into a token")
+    width: int = Field(128, ge=1)
+    num_layers: int = Field(2, ge=0)
+    num_heads: int = Field(4, ge=1)
+    mlp_width: int = Field(256, ge=1)
+    norm_eps: float = Field(1e-6, gt=0)
+
+    @model_validator(mode="after")
+    def _tokens_fill_windows(self) -> Self:
+        if self.window_frames % self.frames_per_token:
+            raise ValueError(
+                f"window_frames {self.window_frames} must be a multiple of the"
+                f" {self.frames_per_token} frames of a token"
+            )
+        return self
+
+    @property
+    def frames_per_token(self) -> int:
+        return self.pooling << self.stem_strides
+
+    @property
+    def tokens_per_window(self) -> int:
+        return self.window_frames // self.frames_per_token
+
+
+class VideoConfig(_Section):
+    """Frames go through the vision tower; squares of patches are merged and told their time."""
+
+    merge: int = Field(2, ge=1, description="side of the square of patches that makes a token")
+    time_width: int = Field(16, ge=2, description="sines and cosines of the frame's time")
+
+
 class ImageTokenizerConfig(_Section):
     """VQ autoencoder of output pictures."""
 
@@ -87,9 +125,27 @@ class OmniConfig(_Section):
 
     decoder: DecoderConfig = DecoderConfig()
     vision: VisionConfig = VisionConfig()
+    audio: AudioConfig | None = None
+    video: VideoConfig | None = None
     vq: ImageTokenizerConfig = ImageTokenizerConfig()
     generation: GenerationConfig = GenerationConfig()
-    image_token: int = Field(6, ge=0, description="placeholder id that fusion replaces")
+    image_token: int = Field(6, ge=0, description="placeholder ids, which fusion replaces")
+    audio_token: int = Field(9, ge=0)
+    video_token: int = Field(10, ge=0)
+
+    @model_validator(mode="after")
+    def _frames_divide(self) -> Self:
+        if self.video is not None and self.vision.grid % self.video.merge:
+            raise ValueError(
+                f"video.merge {self.video.merge} must divide the vision tower's grid of"
+                f" {self.vision.grid} patches"
+            )
+        return self
+
+    @property
+    def tokens_per_frame(self) -> int:
+        """Placeholder ids of a video frame; 0 for a model that takes none."""
+        return 0 if self.video is None else self.vision.patches_per_tile // self.video.merge**2
 
     @property
     def num_ids(self) -> int:

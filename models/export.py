@@ -1,27 +1,38 @@
-"""Exports a reward model as two ONNX graphs, which services/reward runs without torch.
+"""Exports a reward model as ONNX graphs, which services/reward runs without torch.
 
 vision.onnx  tiles float32 [N,3,S,S] in 0..1 → features [N,P,D]
+audio.onnx   mels float32 [N,M,T] → features [N,P,D]; for a model that hears
+video.onnx   frames float32 [N,3,S,S] in 0..1, times float32 [N] in seconds → features [N,P,D]
 trunk.onnx   token_ids, feature_index int64 [B,L], lengths int64 [B], features float32 [F,D]
              → rewards [B,K] (raw), acceptability [B] (logit)
 `feature_index` 0 is none, i is row i-1 of `features`. B, L, N and F are dynamic.
-Legend: B batch, L length, D width, K heads, N tiles, S tile side, P patches, F features.
+Legend: B batch, L length, D width, K heads, N units, S side, M mels, T frames, P features of a
+unit, F features.
 """
 
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim
 
+from models.omni import OmniModel
 from models.preprocessing.prompt import Preprocessor
 from models.reward import RewardModel, write_description
-from models.reward_config import TRUNK_GRAPH, VISION_GRAPH, Calibration
+from models.reward_config import (
+    AUDIO_GRAPH,
+    TRUNK_GRAPH,
+    VIDEO_GRAPH,
+    VISION_GRAPH,
+    Calibration,
+)
 
 # Opset 23 has RMSNormalization and grouped-query Attention as operators: 96 ms for 32×128 tokens on
 # one core, 134 ms as decomposed for opset 18. The older exporter knows no rms_norm at all.
@@ -34,25 +45,28 @@ def export_reward(
     preprocessor: Preprocessor,
     calibration: Calibration = Calibration(),
 ) -> None:
-    """Writes vision.onnx, trunk.onnx, config.json and tokenizer.json: all that serving needs.
+    """Writes a graph per encoder, trunk.onnx, config.json, tokenizer.json: all that serving needs.
 
     The graphs are float32, whatever the model's type and device; the model itself is not touched.
     """
     folder.mkdir(parents=True, exist_ok=True)
     still = copy.deepcopy(model).to("cpu", torch.float32).eval()
     with torch.no_grad():
-        _export_vision(folder / VISION_GRAPH, still)
+        _export_encoders(folder, still.trunk)
         _export_trunk(folder / TRUNK_GRAPH, still)
     write_description(folder, model, preprocessor, calibration)
 
 
-class _VisionGraph(nn.Module):
-    def __init__(self, model: RewardModel) -> None:
-        super().__init__()
-        self.trunk = model.trunk
+class _EncoderGraph(nn.Module):
+    """One of the model's encoders as a module of its own."""
 
-    def forward(self, tiles_N3SS: Tensor) -> Tensor:
-        return self.trunk.encode_tiles(tiles_N3SS)
+    def __init__(self, trunk: OmniModel, encode: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self._encode = encode
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self._encode(self.trunk, *inputs)
 
 
 class _TrunkGraph(nn.Module):
@@ -99,15 +113,24 @@ class _GraphAttention:
         return is_token_BL[:, None, None, :].expand(-1, 1, length, -1)
 
 
-def _export_vision(path: Path, model: RewardModel) -> None:
-    side = model.trunk.config.vision.tile_size
-    _export(
-        path,
-        _VisionGraph(model),
-        {"tiles": torch.zeros(3, 3, side, side)},
-        {"tiles": {0: Dim("N")}},
-        ("features",),
-    )
+def _export_encoders(folder: Path, trunk: OmniModel) -> None:
+    side, audio = trunk.config.vision.tile_size, trunk.config.audio
+    pixels, times = torch.zeros(3, 3, side, side), torch.zeros(3)
+    _export_encoder(folder / VISION_GRAPH, trunk, OmniModel.encode_tiles, {"tiles": pixels})
+    if audio is not None:
+        mels = torch.zeros(3, audio.num_mels, audio.window_frames)
+        _export_encoder(folder / AUDIO_GRAPH, trunk, OmniModel.encode_windows, {"mels": mels})
+    if trunk.config.video is not None:
+        inputs = {"frames": pixels, "times": times}
+        _export_encoder(folder / VIDEO_GRAPH, trunk, OmniModel.encode_frames, inputs)
+
+
+def _export_encoder(
+    path: Path, trunk: OmniModel, encode: Callable[..., Tensor], inputs: dict[str, Tensor]
+) -> None:
+    units = Dim("N")
+    shapes = tuple({0: units} for _ in inputs)
+    _export(path, _EncoderGraph(trunk, encode), inputs, (shapes,), ("features",))
 
 
 def _export_trunk(path: Path, model: RewardModel) -> None:
@@ -126,14 +149,15 @@ def _export_trunk(path: Path, model: RewardModel) -> None:
         "feature_index": {0: batch, 1: length},
         "features": {0: Dim("F")},
     }
-    _export(path, _TrunkGraph(model), inputs, shapes, ("rewards", "acceptability"))
+    dynamic = tuple(shapes.values())
+    _export(path, _TrunkGraph(model), inputs, dynamic, ("rewards", "acceptability"))
 
 
 def _export(
     path: Path,
     graph: nn.Module,
     inputs: dict[str, Tensor],
-    shapes: dict[str, dict[int, Dim]],
+    dynamic_shapes: tuple[Any, ...],
     outputs: Sequence[str],
 ) -> None:
     with _quiet_exporter():
@@ -144,7 +168,7 @@ def _export(
             opset_version=_OPSET,
             input_names=list(inputs),
             output_names=list(outputs),
-            dynamic_shapes=tuple(shapes.values()),
+            dynamic_shapes=dynamic_shapes,
             verbose=False,
         )
     assert program is not None

@@ -13,7 +13,7 @@ from torch import nn
 def init_fan_in(module: nn.Module, generator: torch.Generator) -> None:
     """Initialises every linear, convolution and embedding below `module`; biases to zero."""
     for child in module.modules():
-        if isinstance(child, (nn.Linear, nn.Conv2d)):
+        if isinstance(child, (nn.Linear, nn.Conv1d, nn.Conv2d)):
             fan_in = child.weight[0].numel()
             nn.init.normal_(child.weight, std=1 / math.sqrt(fan_in), generator=generator)
             if child.bias is not None:

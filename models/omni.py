@@ -1,4 +1,4 @@
-"""The omni model: vision encoder, fusion, decoder, and heads for text, image codes and value.
+"""The omni model: encoders of media, fusion, decoder, and heads for text, image codes and value.
 
 One definition serves generation, training and scoring; the caller brings the attention. Submodules
 are named after Janus, whose layout this follows.
@@ -10,11 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention import Attention
+from models.audio import AudioModel
 from models.config import OmniConfig
 from models.decoder import Decoder
+from models.encoder import Aligner
 from models.image_tokenizer import ImageTokenizer
 from models.initialization import init_fan_in, scale_residual_outputs
-from models.vision import Aligner, VisionModel
+from models.media import MediaTensors, first_features
+from models.video import VideoAligner
+from models.vision import VisionModel
 
 
 class GenerationHead(nn.Module):
@@ -39,6 +43,11 @@ class OmniModel(nn.Module):
         width, vocab_size = config.decoder.width, config.decoder.vocab_size
         self.vision_model = VisionModel(config.vision)
         self.aligner = Aligner(config.vision.width, width)
+        if config.audio is not None:
+            self.audio_model = AudioModel(config.audio)
+            self.audio_aligner = Aligner(config.audio.width, width)
+        if config.video is not None:
+            self.video_aligner = VideoAligner(config, config.video)
         self.language_model = Decoder(config.decoder)
         self.lm_head = nn.Linear(width, vocab_size, bias=False)
         self.vqmodel = ImageTokenizer(config.vq)
@@ -49,13 +58,46 @@ class OmniModel(nn.Module):
         self.value_head = nn.Linear(width, 1)
         self._init_weights(torch.Generator().manual_seed(seed))
 
+    @property
+    def encoders(self) -> list[nn.Module]:
+        """The encoders of media that this model has."""
+        audio = [] if self.config.audio is None else [self.audio_model]
+        return [self.vision_model, *audio]
+
     def encode_tiles(self, tiles_N3SS: Tensor) -> Tensor:
         """features_NPD of tiles in 0..1, ready for fusion."""
         features_NPD: Tensor = self.aligner(self.vision_model(tiles_N3SS))
         return features_NPD
 
+    def encode_windows(self, mels_NMT: Tensor) -> Tensor:
+        """features_NPD of windows of log-mel frames."""
+        if self.config.audio is None:
+            raise ValueError("this model has no audio encoder")
+        features_NPD: Tensor = self.audio_aligner(self.audio_model(mels_NMT))
+        return features_NPD
+
+    def encode_frames(self, frames_N3SS: Tensor, times_N: Tensor) -> Tensor:
+        """features_NPD of frames in 0..1 and their times in seconds."""
+        if self.config.video is None:
+            raise ValueError("this model takes no video")
+        features_NPD: Tensor = self.video_aligner(self.vision_model(frames_N3SS), times_N)
+        return features_NPD
+
+    def encode_media(self, media: MediaTensors) -> Tensor | None:
+        """features_FD as `embed` takes them; None where there are no media."""
+        features = []
+        if len(media.tiles_N3SS):
+            features.append(self.encode_tiles(media.tiles_N3SS).flatten(0, 1))
+        if len(media.mels_NMT):
+            windows_NPD = self.encode_windows(media.mels_NMT)
+            features.append(first_features(windows_NPD, media.mel_tokens_N))
+        if len(media.frames_N3SS):
+            features.append(self.encode_frames(media.frames_N3SS, media.times_N).flatten(0, 1))
+        return torch.cat(features) if features else None
+
     def embed(self, token_ids_BL: Tensor, features_FD: Tensor | None = None) -> Tensor:
-        """hidden_BLD. Rows of `features_FD` replace placeholder ids in row-major order."""
+        """hidden_BLD. Rows of `features_FD` replace placeholder ids: first all image ids in
+        row-major order, then all audio ids, then all video ids."""
         vocab_size = self.config.decoder.vocab_size
         is_code_BL = token_ids_BL >= vocab_size
         hidden_BLD: Tensor = self.language_model.embed_tokens(token_ids_BL * ~is_code_BL)
@@ -65,7 +107,7 @@ class OmniModel(nn.Module):
                 is_code_BL[..., None],
                 self.generation_aligner(self.generation_embeddings(codes)).to(hidden_BLD.dtype),
             )
-        return self._fuse(hidden_BLD, token_ids_BL == self.config.image_token, features_FD)
+        return self._fuse(hidden_BLD, token_ids_BL, features_FD)
 
     def decode(self, hidden_BLD: Tensor, positions_BL: Tensor, attention: Attention) -> Tensor:
         """hidden_BLD after the final norm, which every head reads."""
@@ -87,14 +129,23 @@ class OmniModel(nn.Module):
         value: Tensor = self.value_head(hidden).squeeze(-1)
         return value
 
-    def _fuse(self, hidden_BLD: Tensor, is_media_BL: Tensor, features_FD: Tensor | None) -> Tensor:
+    def _fuse(self, hidden_BLD: Tensor, token_ids_BL: Tensor, features_FD: Tensor | None) -> Tensor:
+        config = self.config
+        masks = [
+            token_ids_BL == token
+            for token in (config.image_token, config.audio_token, config.video_token)
+        ]
+        counts = [int(mask_BL.sum()) for mask_BL in masks]
         given = 0 if features_FD is None else len(features_FD)
-        wanted = int(is_media_BL.sum())
-        if wanted != given:
-            raise ValueError(f"{wanted} placeholder ids but {given} rows of features")
+        if sum(counts) != given:
+            raise ValueError(f"{sum(counts)} placeholder ids but {given} rows of features")
         if features_FD is None:
             return hidden_BLD
-        return hidden_BLD.masked_scatter(is_media_BL[..., None], features_FD.to(hidden_BLD.dtype))
+        for mask_BL, rows_FD in zip(masks, torch.split(features_FD, counts), strict=True):
+            if len(rows_FD):
+                rows_FD = rows_FD.to(hidden_BLD.dtype)
+                hidden_BLD = hidden_BLD.masked_scatter(mask_BL[..., None], rows_FD)
+        return hidden_BLD
 
     def _init_weights(self, generator: torch.Generator) -> None:
         init_fan_in(self, generator)
@@ -104,3 +155,5 @@ class OmniModel(nn.Module):
         scale_residual_outputs([o for o in outputs if isinstance(o, nn.Linear)], len(layers))
         nn.init.zeros_(self.value_head.weight)
         self.vision_model.init_scales(generator)
+        if self.config.audio is not None:
+            self.audio_model.init_scales(generator)

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from models.config import OmniConfig
 from models.preprocessing.prompt import PreprocessorConfig
 
-VISION_GRAPH, TRUNK_GRAPH = "vision.onnx", "trunk.onnx"
+VISION_GRAPH, AUDIO_GRAPH, VIDEO_GRAPH = "vision.onnx", "audio.onnx", "video.onnx"
+TRUNK_GRAPH = "trunk.onnx"
 
 
 class _Section(BaseModel):

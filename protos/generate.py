@@ -1,4 +1,7 @@
-"""Generates the Python code beside the .proto files; `--check` only compares it with the tree."""
+"""Generates the Python code beside the .proto files, and its copy within the client's package.
+
+`--check` only compares both with the tree.
+"""
 
 import argparse
 import shutil
@@ -10,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+_CLIENT = Path("client/attune_client")
 
 
 def main() -> int:
@@ -18,6 +22,7 @@ def main() -> int:
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as scratch:
         fresh = generate(Path(scratch))
+        fresh += [_copy_for_client(path, Path(scratch)) for path in fresh]
         stale = [p for p in fresh if not _same(p, ROOT / p.relative_to(scratch))]
         for path in stale:
             target = ROOT / path.relative_to(scratch)
@@ -48,6 +53,18 @@ def generate(out: Path) -> list[Path]:
     written = sorted(out.rglob("*_pb2*.py*"))
     services = {Path(s).stem for s in sources if "\nservice " in (ROOT / s).read_text()}
     return [p for p in written if "_grpc" not in p.name or p.name.split("_pb2")[0] in services]
+
+
+def _copy_for_client(path: Path, out: Path) -> Path:
+    """Imports and module names move into the package; descriptors and their file names stay.
+
+    So both copies can be imported in one process: to protobuf they are the same files.
+    """
+    copy = out / _CLIENT / path.relative_to(out)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    text = path.read_text().replace("from protos.v1 import", "from attune_client.protos.v1 import")
+    copy.write_text(text.replace("'protos.v1.", "'attune_client.protos.v1."))
+    return copy
 
 
 def _same(fresh: Path, committed: Path) -> bool:

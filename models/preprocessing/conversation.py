@@ -1,4 +1,4 @@
-"""The content of a conversation as plain values: text, encoded pictures, and tokens.
+"""The content of a conversation as plain values: text, encoded media, and tokens.
 
 The world, the preprocessor, the wire codecs and the services all speak in these; none of them
 needs torch or protobuf to do so.
@@ -31,6 +31,20 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Audio:
+    """A recording as encoded bytes (WAV, FLAC or MP3), not yet checked or decoded."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A clip as encoded bytes (MP4, WebM or GIF), not yet checked or decoded."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class TokenIds:
     """Tokens as sampled, which training uses as they are.
 
@@ -41,7 +55,8 @@ class TokenIds:
     fingerprint: str
 
 
-Part = Text | Picture | TokenIds
+Medium = Picture | Audio | Video
+Part = Text | Medium | TokenIds
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from models.preprocessing.media_error import MediaError
+
 FORMATS = ("PNG", "JPEG", "WEBP")
-
-
-class MediaError(ValueError):
-    """A medium that cannot be used: not a picture, truncated, or over a limit."""
 
 
 @dataclass(frozen=True, slots=True)

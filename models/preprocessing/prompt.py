@@ -1,24 +1,54 @@
-"""Conversations to token ids and tiles, and sampled ids back to text and image codes.
+"""Conversations to token ids and media, and sampled ids back to text and image codes.
 
-A prompt is `bos`, each turn as `role … end`, then the assistant's header. A tile stands as
-`patches_per_tile` placeholder ids, which fusion (models/omni.py) replaces with features.
+A prompt is `bos`, each turn as `role … end`, then the assistant's header. A medium stands as
+placeholder ids, which fusion (models/omni.py) replaces with features: so many for each tile of a
+picture, each frame of a clip, and each stretch of a recording.
 """
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.preprocessing.conversation import Conversation, Part, Picture, Role, Text, Turn
-from models.preprocessing.images import MediaLimits, content_sha256, tiles_from_picture
+from models.preprocessing.conversation import (
+    Audio,
+    Conversation,
+    Medium,
+    Part,
+    Role,
+    Text,
+    TokenIds,
+    Turn,
+    Video,
+)
+from models.preprocessing.decoding import (
+    Decoded,
+    DecodedAudio,
+    DecodedPicture,
+    MediaDecoder,
+    MediaSettings,
+    decode_medium,
+)
+from models.preprocessing.images import MediaLimits, content_sha256
+from models.preprocessing.log_mel import AudioGrid, audio_windows
+from models.preprocessing.media_arrays import MediaArrays
 from models.preprocessing.tokenizer import SpecialTokens, Tokenizer
 
 
 class PromptError(ValueError):
     """A conversation that cannot be encoded."""
+
+
+class VideoGrid(BaseModel):
+    """How clips become frames and placeholder ids; part of a checkpoint's config.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_frames: int = Field(8, ge=1, description="spread evenly over the clip")
+    tokens_per_frame: int = Field(16, ge=1, description="placeholder ids of one frame")
 
 
 class PreprocessorConfig(BaseModel):
@@ -33,17 +63,26 @@ class PreprocessorConfig(BaseModel):
     max_picture_bytes: int = Field(8 * 2**20, ge=1)
     max_picture_pixels: int = Field(16 * 2**20, ge=1)
 
+    audio: AudioGrid | None = Field(None, description="absent: recordings are refused")
+    video: VideoGrid | None = Field(None, description="absent: clips are refused")
+
     @property
-    def limits(self) -> MediaLimits:
-        return MediaLimits(self.max_picture_bytes, self.max_picture_pixels, self.max_tiles)
+    def media_settings(self) -> MediaSettings:
+        """What decoding needs to know."""
+        return MediaSettings(
+            tile_size=self.tile_size,
+            sample_rate=(self.audio or AudioGrid()).sample_rate,
+            max_frames=(self.video or VideoGrid()).max_frames,
+            picture=MediaLimits(self.max_picture_bytes, self.max_picture_pixels, self.max_tiles),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """What the model reads: int64 [L], uint8 [N, S, S, 3], and one digest per picture."""
+    """What the model reads: int64 [L], the media, and one digest per medium in order."""
 
     token_ids: NDArray[np.int64]
-    tiles: NDArray[np.uint8]
+    media: MediaArrays
     media_sha256: tuple[str, ...]
 
 
@@ -61,25 +100,41 @@ class Preprocessor:
             Role.ASSISTANT: tokenizer.special.assistant,
         }
 
-    def encode(self, conversation: Conversation, begin_image: bool = False) -> EncodedPrompt:
+    def encode(
+        self,
+        conversation: Conversation,
+        begin_image: bool = False,
+        decode: MediaDecoder = decode_medium,
+    ) -> EncodedPrompt:
         """The prompt up to where the answer starts; `begin_image` makes that answer a picture."""
         if not conversation:
             raise PromptError("a conversation needs at least one turn")
-        writer = _Writer(self)
+        writer = _Writer(self, decode)
         writer.add_turns(conversation)
         writer.ids.append(self._role_ids[Role.ASSISTANT])
         if begin_image:
             writer.ids.append(self.tokenizer.special.begin_of_image)
         return writer.encoded()
 
-    def encode_with_answer(self, conversation: Conversation, answer: Turn) -> EncodedPrompt:
+    def encode_with_answer(
+        self, conversation: Conversation, answer: Turn, decode: MediaDecoder = decode_medium
+    ) -> EncodedPrompt:
         """Prompt and answer, as the reward model reads them: ends with the end-of-turn id.
 
         A `Picture` in the answer is seen through the vision tower, as in any other turn.
         """
-        writer = _Writer(self)
+        writer = _Writer(self, decode)
         writer.add_turns((*conversation, answer))
         return writer.encoded()
+
+    def media_arrays(
+        self, media: Sequence[Medium], decode: MediaDecoder = decode_medium
+    ) -> MediaArrays:
+        """What `encode` gives for a prompt with these media."""
+        writer = _Writer(self, decode)
+        for medium in media:
+            writer.add_medium(medium)
+        return writer.encoded().media
 
     def decode_answer(self, ids: Sequence[int]) -> list[str | list[int]]:
         """Sampled ids as runs: text, or the codes (0 … K-1) of one picture.
@@ -131,11 +186,13 @@ def without_content(prompt_ids_L: NDArray[np.int64], special: SpecialTokens) -> 
 class _Writer:
     """Collects one sequence."""
 
-    def __init__(self, preprocessor: Preprocessor) -> None:
+    def __init__(self, preprocessor: Preprocessor, decode: MediaDecoder) -> None:
         self._preprocessor = preprocessor
         self._config = preprocessor.config
+        self._settings = preprocessor.config.media_settings
         self._special = preprocessor.tokenizer.special
-        self._tiles: list[NDArray[np.uint8]] = []
+        self._decode = decode
+        self._media = [_no_media(preprocessor.config)]
         self._digests: list[str] = []
         self.ids: list[int] = [self._special.bos]
 
@@ -148,22 +205,60 @@ class _Writer:
                 self.ids.append(self._special.end)
 
     def encoded(self) -> EncodedPrompt:
-        size = self._config.tile_size
-        empty = np.zeros((0, size, size, 3), dtype=np.uint8)
-        tiles = np.concatenate([empty, *self._tiles])
-        return EncodedPrompt(np.asarray(self.ids, dtype=np.int64), tiles, tuple(self._digests))
+        ids = np.asarray(self.ids, dtype=np.int64)
+        return EncodedPrompt(ids, MediaArrays.concatenate(self._media), tuple(self._digests))
+
+    def add_medium(self, medium: Medium) -> None:
+        self._check_is_understood(medium)
+        self._add_decoded(self._decode(medium, self._settings))
+        self._digests.append(content_sha256(medium.data))
 
     def _add_part(self, part: Part) -> None:
         if isinstance(part, Text):
             self.ids += self._preprocessor.tokenizer.encode(part.text)
-        elif isinstance(part, Picture):
-            self._add_picture(part.data)
-        else:
+        elif isinstance(part, TokenIds):
             self._preprocessor.check_ids(part.ids, part.fingerprint)
             self.ids += part.ids
+        else:
+            self.add_medium(part)
 
-    def _add_picture(self, data: bytes) -> None:
-        tiles = tiles_from_picture(data, self._config.tile_size, self._config.limits)
-        self.ids += [self._special.image] * (len(tiles) * self._config.patches_per_tile)
-        self._tiles.append(tiles)
-        self._digests.append(content_sha256(data))
+    def _check_is_understood(self, medium: Medium) -> None:
+        if isinstance(medium, Audio) and self._config.audio is None:
+            raise PromptError(
+                "this model takes no audio; use one whose config.json has an audio section"
+            )
+        if isinstance(medium, Video) and self._config.video is None:
+            raise PromptError(
+                "this model takes no video; use one whose config.json has a video section"
+            )
+
+    def _add_decoded(self, decoded: Decoded) -> None:
+        nothing, config = self._media[0], self._config
+        if isinstance(decoded, DecodedPicture):
+            self.ids += [self._special.image] * (len(decoded.tiles) * config.patches_per_tile)
+            self._media.append(replace(nothing, tiles_NSS3=decoded.tiles))
+        elif isinstance(decoded, DecodedAudio):
+            assert config.audio is not None
+            windows = audio_windows(decoded.samples, config.audio)
+            self.ids += [self._special.audio] * int(windows.tokens_N.sum())
+            self._media.append(
+                replace(nothing, mels_NMT=windows.mels_NMT, mel_tokens_N=windows.tokens_N)
+            )
+        else:
+            assert config.video is not None
+            num_tokens = len(decoded.frames) * config.video.tokens_per_frame
+            self.ids += [self._special.video] * num_tokens
+            self._media.append(
+                replace(nothing, frames_NSS3=decoded.frames, times_N=decoded.times_s)
+            )
+
+
+def _no_media(config: PreprocessorConfig) -> MediaArrays:
+    side, audio = config.tile_size, config.audio or AudioGrid()
+    return MediaArrays(
+        tiles_NSS3=np.zeros((0, side, side, 3), np.uint8),
+        mels_NMT=np.zeros((0, audio.num_mels, audio.window_frames), np.float32),
+        mel_tokens_N=np.zeros(0, np.int64),
+        frames_NSS3=np.zeros((0, side, side, 3), np.uint8),
+        times_N=np.zeros(0, np.float32),
+    )

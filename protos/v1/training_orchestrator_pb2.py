@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from protos.v1 import media_pb2 as protos_dot_v1_dot_media__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%protos/v1/training_orchestrator.proto\x12\tattune.v1\"\xe6\x01\n\x0fStartRunRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x15\n\x0brecipe_toml\x18\x02 \x01(\tH\x00\x12\x17\n\rresume_run_id\x18\x03 \x01(\tH\x00\x12<\n\toverrides\x18\x04 \x03(\x0b\x32).attune.v1.StartRunRequest.OverridesEntry\x12\x15\n\rrecipe_folder\x18\x05 \x01(\t\x1a\x30\n\x0eOverridesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06source\"\x99\x02\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\"\n\x05state\x18\x04 \x01(\x0e\x32\x13.attune.v1.RunState\x12\x0c\n\x04step\x18\x05 \x01(\x04\x12\x13\n\x0btotal_steps\x18\x06 \x01(\x04\x12\x13\n\x0brecipe_toml\x18\x07 \x01(\t\x12\x14\n\x0c\x63reated_at_s\x18\x08 \x01(\x01\x12\x14\n\x0cupdated_at_s\x18\t \x01(\x01\x12\x17\n\x0finitial_version\x18\n \x01(\t\x12\x16\n\x0elatest_version\x18\x0b \x01(\t\x12\r\n\x05\x61lias\x18\x0c \x01(\t\x12\r\n\x05\x65rror\x18\r \x01(\t\x12\x0e\n\x06\x66older\x18\x0e \x01(\t\"9\n\x0fWatchRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\"\xbc\x02\n\x08RunEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0c\n\x04\x61t_s\x18\x02 \x01(\x01\x12\x0c\n\x04step\x18\x03 \x01(\x04\x12)\n\x07metrics\x18\x04 \x01(\x0b\x32\x16.attune.v1.StepMetricsH\x00\x12\'\n\x05state\x18\x05 \x01(\x0b\x32\x16.attune.v1.StateChangeH\x00\x12!\n\x03log\x18\x06 \x01(\x0b\x32\x12.attune.v1.LogLineH\x00\x12(\n\x06sample\x18\x07 \x01(\x0b\x32\x16.attune.v1.SampleShownH\x00\x12\'\n\x08progress\x18\x08 \x01(\x0b\x32\x13.attune.v1.ProgressH\x00\x12\x30\n\tpublished\x18\t \x01(\x0b\x32\x1b.attune.v1.VersionPublishedH\x00\x42\x06\n\x04kind\"p\n\x0bStepMetrics\x12\x32\n\x06values\x18\x01 \x03(\x0b\x32\".attune.v1.StepMetrics.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"B\n\x0bStateChange\x12\"\n\x05state\x18\x01 \x01(\x0e\x32\x13.attune.v1.RunState\x12\x0f\n\x07message\x18\x02 \x01(\t\"&\n\x07LogLine\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x99\x01\n\x0bSampleShown\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x13\n\x0bprompt_text\x18\x02 \x01(\t\x12\x13\n\x0b\x61nswer_text\x18\x03 \x01(\t\x12\x18\n\x10prompt_image_png\x18\x04 \x01(\x0c\x12\x18\n\x10\x61nswer_image_png\x18\x05 \x01(\x0c\x12\x13\n\x06reward\x18\x06 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_reward\"6\n\x08Progress\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\"2\n\x10VersionPublished\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\"H\n\x0eStopRunRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x12\n\ncheckpoint\x18\x03 \x01(\x08\"\x1f\n\rGetRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"8\n\x0fListRunsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"I\n\x10ListRunsResponse\x12\x1c\n\x04runs\x18\x01 \x03(\x0b\x32\x0e.attune.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xcb\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10RUN_STATE_QUEUED\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x16\n\x12RUN_STATE_STOPPING\x10\x03\x12\x17\n\x13RUN_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10RUN_STATE_FAILED\x10\x05\x12\x15\n\x11RUN_STATE_STOPPED\x10\x06\x12\x19\n\x15RUN_STATE_INTERRUPTED\x10\x07\x32\xbc\x02\n\x14TrainingOrchestrator\x12\x36\n\x08StartRun\x12\x1a.attune.v1.StartRunRequest\x1a\x0e.attune.v1.Run\x12=\n\x08WatchRun\x12\x1a.attune.v1.WatchRunRequest\x1a\x13.attune.v1.RunEvent0\x01\x12\x34\n\x07StopRun\x12\x19.attune.v1.StopRunRequest\x1a\x0e.attune.v1.Run\x12\x32\n\x06GetRun\x12\x18.attune.v1.GetRunRequest\x1a\x0e.attune.v1.Run\x12\x43\n\x08ListRuns\x12\x1a.attune.v1.ListRunsRequest\x1a\x1b.attune.v1.ListRunsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%protos/v1/training_orchestrator.proto\x12\tattune.v1\x1a\x15protos/v1/media.proto\"\xe6\x01\n\x0fStartRunRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x15\n\x0brecipe_toml\x18\x02 \x01(\tH\x00\x12\x17\n\rresume_run_id\x18\x03 \x01(\tH\x00\x12<\n\toverrides\x18\x04 \x03(\x0b\x32).attune.v1.StartRunRequest.OverridesEntry\x12\x15\n\rrecipe_folder\x18\x05 \x01(\t\x1a\x30\n\x0eOverridesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06source\"\x99\x02\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\"\n\x05state\x18\x04 \x01(\x0e\x32\x13.attune.v1.RunState\x12\x0c\n\x04step\x18\x05 \x01(\x04\x12\x13\n\x0btotal_steps\x18\x06 \x01(\x04\x12\x13\n\x0brecipe_toml\x18\x07 \x01(\t\x12\x14\n\x0c\x63reated_at_s\x18\x08 \x01(\x01\x12\x14\n\x0cupdated_at_s\x18\t \x01(\x01\x12\x17\n\x0finitial_version\x18\n \x01(\t\x12\x16\n\x0elatest_version\x18\x0b \x01(\t\x12\r\n\x05\x61lias\x18\x0c \x01(\t\x12\r\n\x05\x65rror\x18\r \x01(\t\x12\x0e\n\x06\x66older\x18\x0e \x01(\t\"9\n\x0fWatchRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\"\xbc\x02\n\x08RunEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0c\n\x04\x61t_s\x18\x02 \x01(\x01\x12\x0c\n\x04step\x18\x03 \x01(\x04\x12)\n\x07metrics\x18\x04 \x01(\x0b\x32\x16.attune.v1.StepMetricsH\x00\x12\'\n\x05state\x18\x05 \x01(\x0b\x32\x16.attune.v1.StateChangeH\x00\x12!\n\x03log\x18\x06 \x01(\x0b\x32\x12.attune.v1.LogLineH\x00\x12(\n\x06sample\x18\x07 \x01(\x0b\x32\x16.attune.v1.SampleShownH\x00\x12\'\n\x08progress\x18\x08 \x01(\x0b\x32\x13.attune.v1.ProgressH\x00\x12\x30\n\tpublished\x18\t \x01(\x0b\x32\x1b.attune.v1.VersionPublishedH\x00\x42\x06\n\x04kind\"p\n\x0bStepMetrics\x12\x32\n\x06values\x18\x01 \x03(\x0b\x32\".attune.v1.StepMetrics.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"B\n\x0bStateChange\x12\"\n\x05state\x18\x01 \x01(\x0e\x32\x13.attune.v1.RunState\x12\x0f\n\x07message\x18\x02 \x01(\t\"&\n\x07LogLine\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xc1\x01\n\x0bSampleShown\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x13\n\x0bprompt_text\x18\x02 \x01(\t\x12\x13\n\x0b\x61nswer_text\x18\x03 \x01(\t\x12\x18\n\x10prompt_image_png\x18\x04 \x01(\x0c\x12\x18\n\x10\x61nswer_image_png\x18\x05 \x01(\x0c\x12\x13\n\x06reward\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12&\n\x0cprompt_media\x18\x07 \x03(\x0b\x32\x10.attune.v1.MediaB\t\n\x07_reward\"6\n\x08Progress\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\"2\n\x10VersionPublished\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\"H\n\x0eStopRunRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x12\n\ncheckpoint\x18\x03 \x01(\x08\"\x1f\n\rGetRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"8\n\x0fListRunsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"I\n\x10ListRunsResponse\x12\x1c\n\x04runs\x18\x01 \x03(\x0b\x32\x0e.attune.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xcb\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10RUN_STATE_QUEUED\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x16\n\x12RUN_STATE_STOPPING\x10\x03\x12\x17\n\x13RUN_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10RUN_STATE_FAILED\x10\x05\x12\x15\n\x11RUN_STATE_STOPPED\x10\x06\x12\x19\n\x15RUN_STATE_INTERRUPTED\x10\x07\x32\xbc\x02\n\x14TrainingOrchestrator\x12\x36\n\x08StartRun\x12\x1a.attune.v1.StartRunRequest\x1a\x0e.attune.v1.Run\x12=\n\x08WatchRun\x12\x1a.attune.v1.WatchRunRequest\x1a\x13.attune.v1.RunEvent0\x01\x12\x34\n\x07StopRun\x12\x19.attune.v1.StopRunRequest\x1a\x0e.attune.v1.Run\x12\x32\n\x06GetRun\x12\x18.attune.v1.GetRunRequest\x1a\x0e.attune.v1.Run\x12\x43\n\x08ListRuns\x12\x1a.attune.v1.ListRunsRequest\x1a\x1b.attune.v1.ListRunsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,40 +36,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STARTRUNREQUEST_OVERRIDESENTRY']._serialized_options = b'8\001'
   _globals['_STEPMETRICS_VALUESENTRY']._loaded_options = None
   _globals['_STEPMETRICS_VALUESENTRY']._serialized_options = b'8\001'
-  _globals['_RUNSTATE']._serialized_start=1674
-  _globals['_RUNSTATE']._serialized_end=1877
-  _globals['_STARTRUNREQUEST']._serialized_start=53
-  _globals['_STARTRUNREQUEST']._serialized_end=283
-  _globals['_STARTRUNREQUEST_OVERRIDESENTRY']._serialized_start=225
-  _globals['_STARTRUNREQUEST_OVERRIDESENTRY']._serialized_end=273
-  _globals['_RUN']._serialized_start=286
-  _globals['_RUN']._serialized_end=567
-  _globals['_WATCHRUNREQUEST']._serialized_start=569
-  _globals['_WATCHRUNREQUEST']._serialized_end=626
-  _globals['_RUNEVENT']._serialized_start=629
-  _globals['_RUNEVENT']._serialized_end=945
-  _globals['_STEPMETRICS']._serialized_start=947
-  _globals['_STEPMETRICS']._serialized_end=1059
-  _globals['_STEPMETRICS_VALUESENTRY']._serialized_start=1014
-  _globals['_STEPMETRICS_VALUESENTRY']._serialized_end=1059
-  _globals['_STATECHANGE']._serialized_start=1061
-  _globals['_STATECHANGE']._serialized_end=1127
-  _globals['_LOGLINE']._serialized_start=1129
-  _globals['_LOGLINE']._serialized_end=1167
-  _globals['_SAMPLESHOWN']._serialized_start=1170
-  _globals['_SAMPLESHOWN']._serialized_end=1323
-  _globals['_PROGRESS']._serialized_start=1325
-  _globals['_PROGRESS']._serialized_end=1379
-  _globals['_VERSIONPUBLISHED']._serialized_start=1381
-  _globals['_VERSIONPUBLISHED']._serialized_end=1431
-  _globals['_STOPRUNREQUEST']._serialized_start=1433
-  _globals['_STOPRUNREQUEST']._serialized_end=1505
-  _globals['_GETRUNREQUEST']._serialized_start=1507
-  _globals['_GETRUNREQUEST']._serialized_end=1538
-  _globals['_LISTRUNSREQUEST']._serialized_start=1540
-  _globals['_LISTRUNSREQUEST']._serialized_end=1596
-  _globals['_LISTRUNSRESPONSE']._serialized_start=1598
-  _globals['_LISTRUNSRESPONSE']._serialized_end=1671
-  _globals['_TRAININGORCHESTRATOR']._serialized_start=1880
-  _globals['_TRAININGORCHESTRATOR']._serialized_end=2196
+  _globals['_RUNSTATE']._serialized_start=1737
+  _globals['_RUNSTATE']._serialized_end=1940
+  _globals['_STARTRUNREQUEST']._serialized_start=76
+  _globals['_STARTRUNREQUEST']._serialized_end=306
+  _globals['_STARTRUNREQUEST_OVERRIDESENTRY']._serialized_start=248
+  _globals['_STARTRUNREQUEST_OVERRIDESENTRY']._serialized_end=296
+  _globals['_RUN']._serialized_start=309
+  _globals['_RUN']._serialized_end=590
+  _globals['_WATCHRUNREQUEST']._serialized_start=592
+  _globals['_WATCHRUNREQUEST']._serialized_end=649
+  _globals['_RUNEVENT']._serialized_start=652
+  _globals['_RUNEVENT']._serialized_end=968
+  _globals['_STEPMETRICS']._serialized_start=970
+  _globals['_STEPMETRICS']._serialized_end=1082
+  _globals['_STEPMETRICS_VALUESENTRY']._serialized_start=1037
+  _globals['_STEPMETRICS_VALUESENTRY']._serialized_end=1082
+  _globals['_STATECHANGE']._serialized_start=1084
+  _globals['_STATECHANGE']._serialized_end=1150
+  _globals['_LOGLINE']._serialized_start=1152
+  _globals['_LOGLINE']._serialized_end=1190
+  _globals['_SAMPLESHOWN']._serialized_start=1193
+  _globals['_SAMPLESHOWN']._serialized_end=1386
+  _globals['_PROGRESS']._serialized_start=1388
+  _globals['_PROGRESS']._serialized_end=1442
+  _globals['_VERSIONPUBLISHED']._serialized_start=1444
+  _globals['_VERSIONPUBLISHED']._serialized_end=1494
+  _globals['_STOPRUNREQUEST']._serialized_start=1496
+  _globals['_STOPRUNREQUEST']._serialized_end=1568
+  _globals['_GETRUNREQUEST']._serialized_start=1570
+  _globals['_GETRUNREQUEST']._serialized_end=1601
+  _globals['_LISTRUNSREQUEST']._serialized_start=1603
+  _globals['_LISTRUNSREQUEST']._serialized_end=1659
+  _globals['_LISTRUNSRESPONSE']._serialized_start=1661
+  _globals['_LISTRUNSRESPONSE']._serialized_end=1734
+  _globals['_TRAININGORCHESTRATOR']._serialized_start=1943
+  _globals['_TRAININGORCHESTRATOR']._serialized_end=2259
 # @@protoc_insertion_point(module_scope)

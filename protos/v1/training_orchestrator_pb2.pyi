@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from protos.v1 import media_pb2 as _media_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -342,12 +343,17 @@ class SampleShown(_message.Message):
     PROMPT_IMAGE_PNG_FIELD_NUMBER: _builtins.int
     ANSWER_IMAGE_PNG_FIELD_NUMBER: _builtins.int
     REWARD_FIELD_NUMBER: _builtins.int
+    PROMPT_MEDIA_FIELD_NUMBER: _builtins.int
     task: _builtins.str
     prompt_text: _builtins.str
     answer_text: _builtins.str
     prompt_image_png: _builtins.bytes
     answer_image_png: _builtins.bytes
     reward: _builtins.float
+    @_builtins.property
+    def prompt_media(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Media]:
+        """recordings and clips; one that is too large has no bytes"""
+
     def __init__(
         self,
         *,
@@ -357,10 +363,11 @@ class SampleShown(_message.Message):
         prompt_image_png: _builtins.bytes = ...,
         answer_image_png: _builtins.bytes = ...,
         reward: _builtins.float | None = ...,
+        prompt_media: _abc.Iterable[_media_pb2.Media] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_reward", b"_reward", "reward", b"reward"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reward", b"_reward", "answer_image_png", b"answer_image_png", "answer_text", b"answer_text", "prompt_image_png", b"prompt_image_png", "prompt_text", b"prompt_text", "reward", b"reward", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reward", b"_reward", "answer_image_png", b"answer_image_png", "answer_text", b"answer_text", "prompt_image_png", b"prompt_image_png", "prompt_media", b"prompt_media", "prompt_text", b"prompt_text", "reward", b"reward", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__reward: _TypeAlias = _typing.Literal["reward"]  # noqa: Y015
     _WhichOneofArgType__reward: _TypeAlias = _typing.Literal["_reward", b"_reward"]  # noqa: Y015

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos.v1 import media_pb2 as protos_dot_v1_dot_media__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18protos/v1/versions.proto\x12\tattune.v1\x1a\x15protos/v1/media.proto\"5\n\x08ModelRef\x12\x0f\n\x05\x61lias\x18\x01 \x01(\tH\x00\x12\x11\n\x07version\x18\x02 \x01(\tH\x00\x42\x05\n\x03ref\"@\n\x0cManifestFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\xda\x01\n\x08Manifest\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12&\n\x05\x66iles\x18\x03 \x03(\x0b\x32\x17.attune.v1.ManifestFile\x12\x33\n\x08metadata\x18\x04 \x03(\x0b\x32!.attune.v1.Manifest.MetadataEntry\x12!\n\x19preprocessing_fingerprint\x18\x05 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x94\x02\n\x0bModelLimits\x12\x16\n\x0e\x63ontext_tokens\x18\x01 \x01(\r\x12\x1c\n\x14text_vocabulary_size\x18\x02 \x01(\r\x12\x1b\n\x13image_codebook_size\x18\x03 \x01(\r\x12\x1f\n\x17tokens_per_output_image\x18\x04 \x01(\r\x12\x17\n\x0fmax_input_tiles\x18\x05 \x01(\r\x12-\n\x10input_modalities\x18\x06 \x03(\x0e\x32\x13.attune.v1.Modality\x12.\n\x11output_modalities\x18\x07 \x03(\x0e\x32\x13.attune.v1.Modality\x12\x19\n\x11output_image_side\x18\x08 \x01(\r\"\xd3\x01\n\x0fResidentVersion\x12\x0f\n\x07version\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.attune.v1.VersionState\x12\x0f\n\x07\x61liases\x18\x03 \x03(\t\x12&\n\x06limits\x18\x04 \x01(\x0b\x32\x16.attune.v1.ModelLimits\x12!\n\x19preprocessing_fingerprint\x18\x05 \x01(\t\x12\x16\n\x0eresident_bytes\x18\x06 \x01(\x04\x12\x13\n\x0bloaded_at_s\x18\x07 \x01(\x01\";\n\nAliasState\x12\r\n\x05\x61lias\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04*\x7f\n\x0cVersionState\x12\x1d\n\x19VERSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16VERSION_STATE_PREPARED\x10\x01\x12\x19\n\x15VERSION_STATE_SERVING\x10\x02\x12\x19\n\x15VERSION_STATE_RETIRED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18protos/v1/versions.proto\x12\tattune.v1\x1a\x15protos/v1/media.proto\"5\n\x08ModelRef\x12\x0f\n\x05\x61lias\x18\x01 \x01(\tH\x00\x12\x11\n\x07version\x18\x02 \x01(\tH\x00\x42\x05\n\x03ref\"@\n\x0cManifestFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\xda\x01\n\x08Manifest\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12&\n\x05\x66iles\x18\x03 \x03(\x0b\x32\x17.attune.v1.ManifestFile\x12\x33\n\x08metadata\x18\x04 \x03(\x0b\x32!.attune.v1.Manifest.MetadataEntry\x12!\n\x19preprocessing_fingerprint\x18\x05 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe2\x02\n\x0bModelLimits\x12\x16\n\x0e\x63ontext_tokens\x18\x01 \x01(\r\x12\x1c\n\x14text_vocabulary_size\x18\x02 \x01(\r\x12\x1b\n\x13image_codebook_size\x18\x03 \x01(\r\x12\x1f\n\x17tokens_per_output_image\x18\x04 \x01(\r\x12\x17\n\x0fmax_input_tiles\x18\x05 \x01(\r\x12-\n\x10input_modalities\x18\x06 \x03(\x0e\x32\x13.attune.v1.Modality\x12.\n\x11output_modalities\x18\x07 \x03(\x0e\x32\x13.attune.v1.Modality\x12\x19\n\x11output_image_side\x18\x08 \x01(\r\x12%\n\x05\x61udio\x18\t \x01(\x0b\x32\x16.attune.v1.AudioLimits\x12%\n\x05video\x18\n \x01(\x0b\x32\x16.attune.v1.VideoLimits\"D\n\x0b\x41udioLimits\x12\x19\n\x11seconds_per_token\x18\x01 \x01(\x01\x12\x1a\n\x12seconds_per_window\x18\x02 \x01(\x01\";\n\x0bVideoLimits\x12\x12\n\nmax_frames\x18\x01 \x01(\r\x12\x18\n\x10tokens_per_frame\x18\x02 \x01(\r\"\xd3\x01\n\x0fResidentVersion\x12\x0f\n\x07version\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.attune.v1.VersionState\x12\x0f\n\x07\x61liases\x18\x03 \x03(\t\x12&\n\x06limits\x18\x04 \x01(\x0b\x32\x16.attune.v1.ModelLimits\x12!\n\x19preprocessing_fingerprint\x18\x05 \x01(\t\x12\x16\n\x0eresident_bytes\x18\x06 \x01(\x04\x12\x13\n\x0bloaded_at_s\x18\x07 \x01(\x01\";\n\nAliasState\x12\r\n\x05\x61lias\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04*\x7f\n\x0cVersionState\x12\x1d\n\x19VERSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16VERSION_STATE_PREPARED\x10\x01\x12\x19\n\x15VERSION_STATE_SERVING\x10\x02\x12\x19\n\x15VERSION_STATE_RETIRED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MANIFEST_METADATAENTRY']._loaded_options = None
   _globals['_MANIFEST_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_VERSIONSTATE']._serialized_start=958
-  _globals['_VERSIONSTATE']._serialized_end=1085
+  _globals['_VERSIONSTATE']._serialized_start=1167
+  _globals['_VERSIONSTATE']._serialized_end=1294
   _globals['_MODELREF']._serialized_start=62
   _globals['_MODELREF']._serialized_end=115
   _globals['_MANIFESTFILE']._serialized_start=117
@@ -45,9 +45,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MANIFEST_METADATAENTRY']._serialized_start=355
   _globals['_MANIFEST_METADATAENTRY']._serialized_end=402
   _globals['_MODELLIMITS']._serialized_start=405
-  _globals['_MODELLIMITS']._serialized_end=681
-  _globals['_RESIDENTVERSION']._serialized_start=684
-  _globals['_RESIDENTVERSION']._serialized_end=895
-  _globals['_ALIASSTATE']._serialized_start=897
-  _globals['_ALIASSTATE']._serialized_end=956
+  _globals['_MODELLIMITS']._serialized_end=759
+  _globals['_AUDIOLIMITS']._serialized_start=761
+  _globals['_AUDIOLIMITS']._serialized_end=829
+  _globals['_VIDEOLIMITS']._serialized_start=831
+  _globals['_VIDEOLIMITS']._serialized_end=890
+  _globals['_RESIDENTVERSION']._serialized_start=893
+  _globals['_RESIDENTVERSION']._serialized_end=1104
+  _globals['_ALIASSTATE']._serialized_start=1106
+  _globals['_ALIASSTATE']._serialized_end=1165
 # @@protoc_insertion_point(module_scope)

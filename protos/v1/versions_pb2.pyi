@@ -170,6 +170,8 @@ class ModelLimits(_message.Message):
     INPUT_MODALITIES_FIELD_NUMBER: _builtins.int
     OUTPUT_MODALITIES_FIELD_NUMBER: _builtins.int
     OUTPUT_IMAGE_SIDE_FIELD_NUMBER: _builtins.int
+    AUDIO_FIELD_NUMBER: _builtins.int
+    VIDEO_FIELD_NUMBER: _builtins.int
     context_tokens: _builtins.int
     """prompt and completion together"""
     text_vocabulary_size: _builtins.int
@@ -183,6 +185,14 @@ class ModelLimits(_message.Message):
     def input_modalities(self) -> _containers.RepeatedScalarFieldContainer[_media_pb2.Modality.ValueType]: ...
     @_builtins.property
     def output_modalities(self) -> _containers.RepeatedScalarFieldContainer[_media_pb2.Modality.ValueType]: ...
+    @_builtins.property
+    def audio(self) -> Global___AudioLimits:
+        """absent: the model takes no recordings"""
+
+    @_builtins.property
+    def video(self) -> Global___VideoLimits:
+        """absent: the model takes no clips"""
+
     def __init__(
         self,
         *,
@@ -194,14 +204,66 @@ class ModelLimits(_message.Message):
         input_modalities: _abc.Iterable[_media_pb2.Modality.ValueType] | None = ...,
         output_modalities: _abc.Iterable[_media_pb2.Modality.ValueType] | None = ...,
         output_image_side: _builtins.int = ...,
+        audio: Global___AudioLimits | None = ...,
+        video: Global___VideoLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_tokens", b"context_tokens", "image_codebook_size", b"image_codebook_size", "input_modalities", b"input_modalities", "max_input_tiles", b"max_input_tiles", "output_image_side", b"output_image_side", "output_modalities", b"output_modalities", "text_vocabulary_size", b"text_vocabulary_size", "tokens_per_output_image", b"tokens_per_output_image"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "context_tokens", b"context_tokens", "image_codebook_size", b"image_codebook_size", "input_modalities", b"input_modalities", "max_input_tiles", b"max_input_tiles", "output_image_side", b"output_image_side", "output_modalities", b"output_modalities", "text_vocabulary_size", b"text_vocabulary_size", "tokens_per_output_image", b"tokens_per_output_image", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModelLimits: _TypeAlias = ModelLimits  # noqa: Y015
+
+@_typing.final
+class AudioLimits(_message.Message):
+    """What a recording costs of the context."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECONDS_PER_TOKEN_FIELD_NUMBER: _builtins.int
+    SECONDS_PER_WINDOW_FIELD_NUMBER: _builtins.int
+    seconds_per_token: _builtins.float
+    seconds_per_window: _builtins.float
+    """encoded together; the last window of a recording is padded"""
+    def __init__(
+        self,
+        *,
+        seconds_per_token: _builtins.float = ...,
+        seconds_per_window: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seconds_per_token", b"seconds_per_token", "seconds_per_window", b"seconds_per_window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AudioLimits: _TypeAlias = AudioLimits  # noqa: Y015
+
+@_typing.final
+class VideoLimits(_message.Message):
+    """What a clip costs of the context."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_FRAMES_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_FRAME_FIELD_NUMBER: _builtins.int
+    max_frames: _builtins.int
+    """kept of a clip, spread evenly"""
+    tokens_per_frame: _builtins.int
+    def __init__(
+        self,
+        *,
+        max_frames: _builtins.int = ...,
+        tokens_per_frame: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_frames", b"max_frames", "tokens_per_frame", b"tokens_per_frame"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VideoLimits: _TypeAlias = VideoLimits  # noqa: Y015
 
 @_typing.final
 class ResidentVersion(_message.Message):

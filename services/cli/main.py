@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from services.cli.commands.bench import bench
 from services.cli.commands.chat import chat
 from services.cli.commands.demo import demo
 from services.cli.commands.down import down
@@ -31,6 +32,7 @@ app.command(rich_help_panel=_TRY)(chat)
 app.command(rich_help_panel=_TRAIN)(run)
 app.command("eval", rich_help_panel=_TRAIN)(eval_)
 app.add_typer(new, name="new", rich_help_panel=_TRAIN)
+app.add_typer(bench, name="bench", rich_help_panel=_TRAIN)
 app.command(rich_help_panel=_TRAIN)(pretrain)
 app.command(rich_help_panel=_TRAIN)(replay)
 app.command(rich_help_panel=_SERVICES)(up)

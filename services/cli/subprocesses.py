@@ -29,6 +29,12 @@ def replay_run(run_id: str, home: Path) -> None:
     _run("services.trainer.replay", run_id, "--home", str(home))
 
 
+def round_trip(checkpoint: Path, pictures: Path, out: Path) -> None:
+    """Pictures of a folder through a checkpoint's image tokenizer and back, into another."""
+    arguments = ("--checkpoint", checkpoint, "--pictures", pictures, "--out", out)
+    _run("services.trainer.round_trip", *map(str, arguments))
+
+
 def _run(module: str, *arguments: str) -> None:
     """Ends with the exit code of the module."""
     ended = subprocess.run([sys.executable, "-P", "-m", module, *arguments], check=False)

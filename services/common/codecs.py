@@ -3,17 +3,20 @@
 from collections.abc import Callable, Iterable
 
 from models.preprocessing.conversation import (
+    Audio,
     Conversation,
+    Medium,
     Part,
     Picture,
     Role,
     Text,
     TokenIds,
     Turn,
+    Video,
 )
+from models.preprocessing.media_types import sniff_mime_type
 from protos.v1 import content_pb2, media_pb2, versions_pb2
 from services.common.errors import InvalidArgument, Unimplemented
-from services.common.media_types import sniff_mime_type
 from services.common.version_store import Manifest, ManifestFile
 
 _ROLES = {
@@ -22,6 +25,12 @@ _ROLES = {
     content_pb2.ROLE_ASSISTANT: Role.ASSISTANT,
 }
 _ROLE_VALUES = {role: value for value, role in _ROLES.items()}
+_MEDIA: dict[media_pb2.Modality.ValueType, type[Medium]] = {
+    media_pb2.MODALITY_IMAGE: Picture,
+    media_pb2.MODALITY_AUDIO: Audio,
+    media_pb2.MODALITY_VIDEO: Video,
+}
+MODALITIES = {medium: value for value, medium in _MEDIA.items()}
 
 # Gives the bytes of a media item that was named by its hash; raises NotFound where it cannot.
 MediaResolver = Callable[[str], bytes]
@@ -54,21 +63,39 @@ def turn_to_proto(turn: Turn) -> content_pb2.Message:
 
 
 def part_to_proto(part: Part) -> content_pb2.Part:
-    """One part of a message; a picture becomes media with its bytes."""
+    """One part of a message; media travel as bytes."""
     match part:
         case Text(text):
             return content_pb2.Part(text=text)
-        case Picture(data):
-            return content_pb2.Part(media=image_to_proto(data))
+        case Picture() | Audio() | Video():
+            return content_pb2.Part(media=medium_to_proto(part))
         case TokenIds(ids, fingerprint):
             tokens = content_pb2.Tokens(ids=ids, preprocessing_fingerprint=fingerprint)
             return content_pb2.Part(tokens=tokens)
 
 
-def image_to_proto(data: bytes) -> media_pb2.Media:
-    """An encoded picture as a media item."""
-    mime_type = sniff_mime_type(data) or ""
-    return media_pb2.Media(modality=media_pb2.MODALITY_IMAGE, mime_type=mime_type, data=data)
+def medium_to_proto(medium: Medium) -> media_pb2.Media:
+    """A medium with its encoded bytes."""
+    mime_type = sniff_mime_type(medium.data) or ""
+    modality = MODALITIES[type(medium)]
+    return media_pb2.Media(modality=modality, mime_type=mime_type, data=medium.data)
+
+
+def medium_from_proto(media: media_pb2.Media, resolve: MediaResolver | None = None) -> Medium:
+    """The inverse of `medium_to_proto`; without `resolve`, media named by hash are refused."""
+    if media.modality not in _MEDIA:
+        raise Unimplemented(
+            f"media of modality {_modality_name(media.modality)} are not understood by this "
+            "version; image, audio and video are"
+        )
+    source = media.WhichOneof("source")
+    if source is None:
+        raise InvalidArgument("media has neither data nor sha256")
+    if source == "data":
+        return _MEDIA[media.modality](media.data)
+    if resolve is None:
+        raise InvalidArgument("media are named by hash; send their bytes as data")
+    return _MEDIA[media.modality](resolve(media.sha256))
 
 
 def _part_from_proto(part: content_pb2.Part, resolve: MediaResolver) -> Part:
@@ -78,20 +105,8 @@ def _part_from_proto(part: content_pb2.Part, resolve: MediaResolver) -> Part:
     if kind == "tokens":
         return TokenIds(tuple(part.tokens.ids), part.tokens.preprocessing_fingerprint)
     if kind == "media":
-        return _media_from_proto(part.media, resolve)
+        return medium_from_proto(part.media, resolve)
     raise InvalidArgument("a part is empty; set text, media or tokens")
-
-
-def _media_from_proto(media: media_pb2.Media, resolve: MediaResolver) -> Picture:
-    if media.modality != media_pb2.MODALITY_IMAGE:
-        raise Unimplemented(
-            f"media of modality {_modality_name(media.modality)} are not understood by this "
-            "version; image is"
-        )
-    source = media.WhichOneof("source")
-    if source is None:
-        raise InvalidArgument("media has neither data nor sha256")
-    return Picture(media.data if source == "data" else resolve(media.sha256))
 
 
 def _modality_name(modality: media_pb2.Modality.ValueType) -> str:

@@ -55,6 +55,15 @@ class ServiceConfig(BaseSettings):
         return self.threads or len(os.sched_getaffinity(0))
 
 
+class DecodingConfig(ServiceConfig):
+    """A service that decodes media, which it does in processes of their own."""
+
+    decoders: int = Field(2, ge=1, description="media that are decoded at a time")
+    decode_s: float = Field(10.0, gt=0, description="what decoding one medium may take")
+    decode_mib: int = Field(1024, ge=512, description="address space of a decoder; code has 300")
+    decoded_cache_mib: int = Field(32, ge=0, description="decoded media that are kept")
+
+
 C = TypeVar("C", bound=ServiceConfig)
 
 

@@ -1,5 +1,8 @@
 """Task items from any source: the default world, or a user's JSONL file with media beside it.
 
+A row's message holds words, or parts {"type": "text", "text"} and {"type": "image", "audio" or
+"video", "path"}; its target is words or a picture.
+
 A source is an endless sequence that is a pure function of its settings: item i is always the same,
 so a run needs no position but its step. Read by the trainer, the command line and the demo.
 """
@@ -9,12 +12,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any, Literal, Protocol, get_args
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from models.preprocessing.conversation import Conversation, Part, Picture, Role, Text, Turn
-from services.common.world.families.exercise import Family
+from models.preprocessing.conversation import (
+    Audio,
+    Conversation,
+    Part,
+    Picture,
+    Role,
+    Text,
+    Turn,
+    Video,
+)
+from services.common.world.families.exercise import FAMILIES, Family
 from services.common.world.items import make_item
 from services.common.world.sampling import DEFAULT_LEVEL, Split
 
@@ -51,7 +63,7 @@ class WorldSource:
 
     def __init__(
         self,
-        families: Sequence[Family] = get_args(Family),
+        families: Sequence[Family] = FAMILIES,
         split: Split = "train",
         level: int = DEFAULT_LEVEL,
         seed: int = 0,
@@ -112,7 +124,7 @@ class JsonlSource:
             family=row.task or self._path.stem,
             split=row.split,
             conversation=tuple(_turn(m.role, m.content, folder) for m in row.messages),
-            target=None if row.target is None else _target(row.target, folder),
+            target=_turn(Role.ASSISTANT, row.target, folder) if row.target else None,
             reference=row.reference,
             output=row.output,
         )
@@ -132,7 +144,33 @@ class _ImagePart(_Section):
     path: str
 
 
-_Content = str | list[Annotated[_TextPart | _ImagePart, Field(discriminator="type")]]
+class _AudioPart(_Section):
+    type: Literal["audio"]
+    path: str
+
+
+class _VideoPart(_Section):
+    type: Literal["video"]
+    path: str
+
+
+def _as_parts(content: object) -> object:
+    """Words, or a part, as a list of one; so that an error names the part and not the choice."""
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return [content] if isinstance(content, dict) else content
+
+
+_Part = _TextPart | _ImagePart | _AudioPart | _VideoPart
+_TargetPart = _TextPart | _ImagePart
+_Content = Annotated[
+    list[Annotated[_Part, Field(discriminator="type")]], BeforeValidator(_as_parts)
+]
+_Target = Annotated[
+    list[Annotated[_TargetPart, Field(discriminator="type")]],
+    Field(min_length=1, max_length=1),
+    BeforeValidator(_as_parts),
+]
 
 
 class _Message(_Section):
@@ -144,7 +182,7 @@ class _Row(_Section):
     id: str = Field(min_length=1)
     messages: list[_Message] = Field(min_length=1)
     reference: dict[str, Any] = {}
-    target: str | _ImagePart | None = None
+    target: _Target | None = None
     split: Literal["train", "heldout"] = "train"
     output: Output = "text"
     task: str = ""
@@ -180,22 +218,21 @@ def _read_row(path: Path, number: int, line: str) -> _Row:
 
 
 def _media(row: _Row) -> list[str]:
-    contents = [m.content for m in row.messages]
-    paths = [p.path for c in contents if not isinstance(c, str) for p in c if p.type == "image"]
-    return paths + ([row.target.path] if isinstance(row.target, _ImagePart) else [])
+    parts = [part for message in row.messages for part in message.content]
+    return [part.path for part in (*parts, *(row.target or ())) if part.type != "text"]
 
 
-def _target(target: str | _ImagePart, folder: Path) -> Turn:
-    return _turn(Role.ASSISTANT, target if isinstance(target, str) else [target], folder)
+def _turn(role: Role, parts: Sequence[_Part], folder: Path) -> Turn:
+    return Turn(role, tuple(_part(part, folder) for part in parts))
 
 
-def _turn(role: Role, content: "str | Sequence[_TextPart | _ImagePart]", folder: Path) -> Turn:
-    if isinstance(content, str):
-        return Turn(role, (Text(content),))
-    return Turn(role, tuple(_part(part, folder) for part in content))
-
-
-def _part(part: _TextPart | _ImagePart, folder: Path) -> Part:
-    if part.type == "text":
-        return Text(part.text)
-    return Picture((folder / part.path).read_bytes())
+def _part(part: _Part, folder: Path) -> Part:
+    match part:
+        case _TextPart():
+            return Text(part.text)
+        case _ImagePart():
+            return Picture((folder / part.path).read_bytes())
+        case _AudioPart():
+            return Audio((folder / part.path).read_bytes())
+        case _VideoPart():
+            return Video((folder / part.path).read_bytes())

@@ -161,6 +161,12 @@ class VersionStore:
             self._write(kind, record.model_copy(update=lease))
             return epoch
 
+    def release_lease(self, kind: str, alias: str, owner: str) -> None:
+        """Lets others have the alias before the lease expires; nothing if it is not the owner's."""
+        with self._locked(kind, alias) as record:
+            if record.lease_owner == owner:
+                self._write(kind, record.model_copy(update={"lease_expires_s": 0.0}))
+
     def set_alias(self, kind: str, alias: str, version: str, epoch: int) -> AliasRecord:
         """Points an alias at a version. Raises NotFound; FailedPrecondition for an older epoch."""
         self.folder(kind, version)

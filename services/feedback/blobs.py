@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from models.preprocessing.media_types import HEAD_BYTES
 from services.common.errors import DataLoss, InvalidArgument
-from services.common.media_types import HEAD_BYTES
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHUNK_BYTES = 1 << 20

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
+from models.preprocessing.media_types import sniff_mime_type
 from protos.v1.media_pb2 import Media
 from services.common.errors import InvalidArgument, NotFound
-from services.common.media_types import sniff_mime_type
 from services.feedback.blobs import BlobStore, check_sha256
 from services.feedback.event_log import EventLog
 from services.feedback.events import EventDraft, EventType

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from functools import partial
 
+from models.preprocessing.media_types import sniff_mime_type
 from protos.v1.feedback_log_pb2 import (
     GetMediaResponse,
     PutMediaHeader,
@@ -11,7 +12,6 @@ from protos.v1.feedback_log_pb2 import (
 )
 from protos.v1.media_pb2 import Modality
 from services.common.errors import InvalidArgument, NotFound
-from services.common.media_types import sniff_mime_type
 from services.feedback.blobs import BlobWriter, check_sha256
 from services.feedback.database import Database
 from services.feedback.event_log import EventLog

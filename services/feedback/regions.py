@@ -2,9 +2,9 @@
 
 import math
 
+from models.preprocessing.media_types import sniff_mime_type
 from protos.v1.media_pb2 import Box, Point, Polygon, Region
 from services.common.errors import InvalidArgument
-from services.common.media_types import sniff_mime_type
 
 _MIN_CORNERS, _MAX_CORNERS = 3, 1000
 _MAX_MASK_BYTES = 1 << 20

@@ -18,7 +18,7 @@ from services.gateway.middleware.body_limit import BodyLimit
 from services.gateway.middleware.drain import Drain
 from services.gateway.middleware.measure import Measure
 from services.gateway.middleware.security_headers import SecurityHeaders
-from services.gateway.openai import chat, images, models
+from services.gateway.openai import chat, images, models, transcriptions
 from services.gateway.web import examples, pages, runs, services_overview
 
 
@@ -35,7 +35,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     """The application of one gateway."""
     app = FastAPI(
         title="Attune gateway",
-        description="OpenAI-compatible chat and images of a multimodal policy, and feedback.",
+        description="OpenAI-compatible chat, pictures and transcripts of a policy, and feedback.",
         docs_url=None,  # both viewers load scripts from elsewhere
         redoc_url=None,
         middleware=[
@@ -47,7 +47,9 @@ def create_app(gateway: Gateway) -> FastAPI:
     )
     app.state.gateway = gateway
     add_error_handlers(app)
-    for part in (chat, images, models, feedback, health, services_overview, runs, examples, pages):
+    for part in (chat, images, transcriptions, models, feedback, health):
+        app.include_router(part.router)
+    for part in (services_overview, runs, examples, pages):
         app.include_router(part.router)
     pages.mount_static_files(app)
     return app

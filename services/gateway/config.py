@@ -23,6 +23,8 @@ class GatewayConfig(ServiceConfig):
 
     max_body_mib: int = Field(32, ge=1, le=1024, description="largest request body")
     max_image_mib: int = Field(8, ge=1, le=64, description="largest picture, encoded")
+    max_audio_mib: int = Field(16, ge=1, le=64, description="largest recording, encoded")
+    max_video_mib: int = Field(16, ge=1, le=64, description="largest clip, encoded")
     max_parts: int = Field(64, ge=1, description="most parts of one conversation")
     max_text_chars: int = Field(1_000_000, ge=1, description="most characters of one conversation")
     max_n: int = Field(16, ge=1, le=64, description="most samples of one request")

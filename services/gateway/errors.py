@@ -99,11 +99,10 @@ async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _answer_http(request: Request, error: Exception) -> JSONResponse:
-    """For what the framework itself refuses: an unknown path, a wrong method."""
+    """For what the framework itself refuses: an unknown path, a wrong method, a broken form."""
     assert isinstance(error, HTTPException)
-    phrase = http.HTTPStatus(error.status_code).phrase.lower()
     body = {
-        "message": f"{request.method} {request.url.path}: {phrase}",
+        "message": f"{request.method} {request.url.path}: {error.detail.lower()}",
         "type": _type_of(error.status_code),
         "param": None,
         "code": _code_of(error.status_code),

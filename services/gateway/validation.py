@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+_PART_TYPES = ("text", "image_url", "input_audio", "audio_url", "video_url")
 _MISSING_BODY = "send a JSON body with the header Content-Type: application/json"
 
 
@@ -36,7 +37,7 @@ def field_path(location: Sequence[str | int]) -> str | None:
     for step in location[1:] if location[:1] == ("body",) else location:
         if isinstance(step, int):
             path += f"[{step}]"
-        elif not (after_index and step in ("text", "image_url")):
+        elif not (after_index and step in _PART_TYPES):
             path += f".{step}" if path else str(step)
         after_index = isinstance(step, int)
     return path or None

@@ -8,11 +8,11 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 import models
-from services.common.config import ServiceConfig
+from services.common.config import DecodingConfig
 from services.policy.engine.limits import EngineLimits
 
 
-class PolicyConfig(ServiceConfig):
+class PolicyConfig(DecodingConfig):
     """Read from `[policy]`, ATTUNE_POLICY_* and the command line."""
 
     model_config = SettingsConfigDict(env_prefix="ATTUNE_POLICY_")

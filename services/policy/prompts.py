@@ -1,9 +1,10 @@
-"""Prompts of the wire: limits first, then media by hash, then tokens and tiles in a thread."""
+"""Prompts of the wire: limits first, then media by hash, then tokens and media in a thread."""
 
 import asyncio
 from dataclasses import dataclass
 
-from models.preprocessing.conversation import Conversation, Picture
+from models.preprocessing.conversation import Conversation, Medium
+from models.preprocessing.decoding import MediaDecoder
 from models.preprocessing.prompt import EncodedPrompt
 from protos.v1 import content_pb2
 from services.common.codecs import conversation_from_proto
@@ -12,6 +13,7 @@ from services.policy.config import PolicyConfig
 from services.policy.engine.request import OutputMode
 from services.policy.engine.served_model import ServedModel
 from services.policy.media_cache import MediaCache
+from services.policy.model_limits import check_modalities
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +27,10 @@ class ReadPrompt:
 class PromptReader:
     """Reads prompts; remembers the media of those that were good."""
 
-    def __init__(self, config: PolicyConfig, media: MediaCache) -> None:
+    def __init__(self, config: PolicyConfig, media: MediaCache, decode: MediaDecoder) -> None:
         self._config = config
         self._media = media
+        self._decode = decode
 
     async def read(
         self, prompt: content_pb2.Prompt, tenant: str, served: ServedModel, mode: OutputMode
@@ -37,11 +40,14 @@ class PromptReader:
         conversation = conversation_from_proto(
             prompt, lambda sha256: self._media.get(tenant, sha256)
         )
+        check_modalities(conversation, served)
         is_image = mode is OutputMode.IMAGE
-        encoded = await asyncio.to_thread(served.preprocessor.encode, conversation, is_image)
+        encoded = await asyncio.to_thread(
+            served.preprocessor.encode, conversation, is_image, self._decode
+        )
         for turn in conversation:
             for part in turn.parts:
-                if isinstance(part, Picture):
+                if isinstance(part, Medium):
                     self._media.put(tenant, part.data)
         return ReadPrompt(conversation, encoded)
 

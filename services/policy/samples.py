@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
+from models.preprocessing.conversation import Picture
 from models.preprocessing.images import encode_png
 from protos.v1 import content_pb2
 from protos.v1 import trajectory_pb2 as pb
-from services.common.codecs import image_to_proto
+from services.common.codecs import medium_to_proto
 from services.policy.engine import request as engine
 from services.policy.engine.served_model import ServedModel
 from services.policy.engine.text_stream import stop_position
@@ -97,7 +98,7 @@ def answers_to_parts(
         [
             content_pb2.Part(text=_before_stop(run, stop))
             if isinstance(run, str)
-            else content_pb2.Part(media=image_to_proto(next(pictures)))
+            else content_pb2.Part(media=medium_to_proto(Picture(next(pictures))))
             for run in answer_runs
             if isinstance(run, str) or len(run) == num_codes
         ]

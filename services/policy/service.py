@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from models.checkpoint import CheckpointError, read_config
 from protos.v1 import policy_generator_pb2_grpc
 from protos.v1.versions_pb2 import ModelRef
+from services.common.decoding.cache import media_decoder
 from services.common.errors import AttuneError, FailedPrecondition
 from services.common.logs import get_logger
 from services.common.server import OpenServicers, Registration
@@ -45,7 +46,8 @@ def open_servicers(config: PolicyConfig) -> OpenServicers:
             engine = stack.enter_context(_running(Engine(config.engine_limits, metrics)))
             residents = Residents(store, engine, config.kept_retired, config.max_resident)
             media = MediaCache(config.media_cache_mib << 20)
-            prompts = PromptReader(config, media)
+            decode = stack.enter_context(media_decoder(config, registry))
+            prompts = PromptReader(config, media, decode)
             decoder = AnswerDecoder()
             stack.callback(decoder.close)
             weights = WeightUpdates(config, residents, metrics)

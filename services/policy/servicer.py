@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator
 
-from protos.v1 import media_pb2, policy_generator_pb2_grpc, versions_pb2
 from protos.v1 import policy_generator_pb2 as pb
+from protos.v1 import policy_generator_pb2_grpc, versions_pb2
 from services.common.errors import InvalidArgument
 from services.common.idempotency import IdempotencyCache
 from services.policy.calls import Context
-from services.policy.engine.served_model import ServedModel
 from services.policy.generate import Generate
+from services.policy.model_limits import model_limits
 from services.policy.request_ids import RequestIds
 from services.policy.residents import KIND, Resident, Residents
 from services.policy.rollout import Rollout
@@ -94,7 +94,7 @@ class PolicyServicer(policy_generator_pb2_grpc.PolicyGeneratorServicer):
             version=served.version,
             state=self._state(served.version, aliases),
             aliases=aliases,
-            limits=_limits(served),
+            limits=model_limits(served),
             preprocessing_fingerprint=served.preprocessor.fingerprint,
             resident_bytes=served.num_bytes,
             loaded_at_s=resident.loaded_at_s,
@@ -106,18 +106,3 @@ class PolicyServicer(policy_generator_pb2_grpc.PolicyGeneratorServicer):
         if version in self._weights.prepared_versions:
             return versions_pb2.VERSION_STATE_PREPARED
         return versions_pb2.VERSION_STATE_RETIRED
-
-
-def _limits(served: ServedModel) -> versions_pb2.ModelLimits:
-    config, preprocessor = served.model.config, served.preprocessor.config
-    modalities = [media_pb2.MODALITY_TEXT, media_pb2.MODALITY_IMAGE]
-    return versions_pb2.ModelLimits(
-        context_tokens=served.context_tokens,
-        text_vocabulary_size=config.decoder.vocab_size,
-        image_codebook_size=config.vq.codebook_size,
-        tokens_per_output_image=config.vq.codes_per_image,
-        max_input_tiles=preprocessor.max_tiles,
-        input_modalities=modalities,
-        output_modalities=modalities,
-        output_image_side=config.vq.image_size,
-    )

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from services.common.config import ServiceConfig
+from services.common.config import DecodingConfig
 
 
-class RewardConfig(ServiceConfig):
+class RewardConfig(DecodingConfig):
     """Read from `[reward]`, ATTUNE_REWARD_* and the command line."""
 
     model_config = SettingsConfigDict(env_prefix="ATTUNE_REWARD_")

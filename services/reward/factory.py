@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from models.preprocessing.decoding import MediaDecoder
 from services.common.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from services.common.version_store import VersionStore, verify
 from services.reward.aliases import KIND
@@ -38,8 +39,15 @@ class DescribedUser:
 class ScorerFactory:
     """Holds the threads that scorers share; the graphs of all reward models take turns in one."""
 
-    def __init__(self, config: RewardConfig, store: VersionStore, metrics: RewardMetrics) -> None:
+    def __init__(
+        self,
+        config: RewardConfig,
+        store: VersionStore,
+        metrics: RewardMetrics,
+        decode: MediaDecoder,
+    ) -> None:
         self._config = config
+        self._decode = decode
         self._store = store
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(config.num_threads, thread_name_prefix="prepare")
@@ -66,7 +74,7 @@ class ScorerFactory:
         loaded = await asyncio.to_thread(self._load, version)
         limits = self._limits(self._config.batch_rows, self._config.batch_delay_ms / 1000)
         return self._watched(
-            OnnxScorer(version, loaded, self._compute, self._tools(version, limits))
+            OnnxScorer(version, loaded, self._compute, self._decode, self._tools(version, limits))
         )
 
     def describe_user(

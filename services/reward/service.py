@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from protos.v1 import reward_model_pb2 as pb
 from protos.v1 import reward_model_pb2_grpc
+from services.common.decoding.cache import media_decoder
 from services.common.errors import InvalidArgument
 from services.common.idempotency import IdempotencyCache
 from services.common.server import OpenServicers, Registration
@@ -52,16 +53,17 @@ def open_servicers(config: RewardConfig) -> OpenServicers:
         store = VersionStore(config.home / "versions")
         state = config.home / "reward"
         aliases, catalog = AliasBook(store, state / "aliases.json"), Catalog(state / "scorers.json")
-        factory = ScorerFactory(config, store, metrics)
-        residents = Residents(factory, aliases, catalog, metrics, config.max_resident)
-        try:
-            await residents.restore()
-            servicer = RewardServicer(residents, factory, metrics)
-            add_to = partial(reward_model_pb2_grpc.add_RewardModelServicer_to_server, servicer)
-            yield [Registration("attune.v1.RewardModel", add_to)]
-        finally:
-            await residents.close()
-            factory.close()
+        with media_decoder(config, registry) as decode:
+            factory = ScorerFactory(config, store, metrics, decode)
+            residents = Residents(factory, aliases, catalog, metrics, config.max_resident)
+            try:
+                await residents.restore()
+                servicer = RewardServicer(residents, factory, metrics)
+                add_to = partial(reward_model_pb2_grpc.add_RewardModelServicer_to_server, servicer)
+                yield [Registration("attune.v1.RewardModel", add_to)]
+            finally:
+                await residents.close()
+                factory.close()
 
     return opened
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from models.preprocessing.images import tiles_from_picture
+from models.preprocessing.conversation import Medium
 from models.preprocessing.prompt import Preprocessor
 from protos.v1 import reward_model_pb2, trajectory_pb2
 from services.common.errors import FailedPrecondition
@@ -31,7 +31,7 @@ class Consumed:
 def scored_groups(
     groups: Sequence[trajectory_pb2.Group],
     scores: Mapping[str, reward_model_pb2.Score],
-    media: Mapping[str, bytes],
+    media: Mapping[str, Medium],
     preprocessor: Preprocessor,
 ) -> Consumed:
     """Keeps what is SCORED, in groups of two or more: a failure is never a number."""
@@ -60,7 +60,7 @@ def best_answers(consumed: Consumed) -> Consumed:
 
 
 def target_groups(
-    groups: Sequence[trajectory_pb2.Group], media: Mapping[str, bytes], preprocessor: Preprocessor
+    groups: Sequence[trajectory_pb2.Group], media: Mapping[str, Medium], preprocessor: Preprocessor
 ) -> Consumed:
     """Answers out of a data set, which nobody sampled or scored."""
     kept = (
@@ -98,7 +98,7 @@ def _support(support: trajectory_pb2.Support) -> NDArray[np.int64] | None:
 def _prompt_group(
     group: trajectory_pb2.Group,
     answers: Sequence[Answer],
-    media: Mapping[str, bytes],
+    media: Mapping[str, Medium],
     preprocessor: Preprocessor,
 ) -> PromptGroup:
     if group.preprocessing_fingerprint != preprocessor.fingerprint:
@@ -106,10 +106,8 @@ def _prompt_group(
             f"group {group.group_id} was preprocessed by {group.preprocessing_fingerprint!r}, the"
             f" trainer's model by {preprocessor.fingerprint!r}; its ids mean something else"
         )
-    size, limits = preprocessor.config.tile_size, preprocessor.config.limits
-    tiles = [tiles_from_picture(media[sha], size, limits) for sha in group.media_sha256]
     return PromptGroup(
         prompt_ids_L=np.asarray(group.prompt_token_ids, np.int64),
-        tiles_NSS3=np.concatenate([np.zeros((0, size, size, 3), np.uint8), *tiles]),
+        media=preprocessor.media_arrays([media[sha] for sha in group.media_sha256]),
         answers=tuple(answers),
     )

@@ -47,8 +47,8 @@ class PolicyTraining:
         self.step = 0
         self.reference = self._reference(initial)
         freeze(self.model.vqmodel)
-        if recipe.optimizer.freeze_vision:
-            freeze(self.model.vision_model)
+        if recipe.optimizer.freeze_encoders:
+            freeze(*self.model.encoders)
         parameters = dict(self.model.named_parameters())
         optimizer = Optimizer(parameters, recipe.optimizer, recipe.steps)
         self._learner = Learner(self.model, optimizer, self._objective())

@@ -57,6 +57,7 @@ class Publisher:
             try:
                 self._prepare(alias, epoch, manifest)
                 self._commit(alias, epoch, manifest.version)
+                self._store.release_lease(POLICY, alias, self._run_id)
                 return
             except FailedPrecondition:  # the service restarted between the phases
                 self._abort(alias, epoch, manifest.version)

@@ -1,11 +1,11 @@
 """The sections that recipes are put together from. Each is frozen and refuses unknown fields."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from services.common.world.families.exercise import Family
+from services.common.world.families.exercise import FAMILIES, Family
 from services.common.world.sampling import DEFAULT_LEVEL, LEVELS
 from services.trainer.algorithms.names import Aggregation, KlPlacement
 
@@ -62,7 +62,7 @@ class WorldData(Section):
     """The default world; name a family twice to double its share."""
 
     source: Literal["world"]
-    families: tuple[Family, ...] = Field(get_args(Family), min_length=1)
+    families: tuple[Family, ...] = Field(FAMILIES, min_length=1)
     level: int = Field(DEFAULT_LEVEL, ge=min(LEVELS), le=max(LEVELS))
     split: Literal["train"] = "train"
 
@@ -186,7 +186,7 @@ class OptimizerSection(Section):
     max_grad_norm: float = Field(1.0, gt=0)
     warmup_steps: int = Field(0, ge=0)
     decay: Literal["constant", "linear"] = "constant"
-    freeze_vision: bool = Field(False, description="keep the vision tower as it is")
+    freeze_encoders: bool = Field(False, description="keep the encoders of media as they are")
     tokens_per_microbatch: int = Field(2048, ge=1, description="padded; bounds memory")
 
 

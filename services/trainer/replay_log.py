@@ -12,8 +12,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.preprocessing.conversation import Medium
 from models.preprocessing.images import content_sha256
-from protos.v1 import reward_model_pb2, trajectory_pb2
+from protos.v1 import media_pb2, reward_model_pb2, trajectory_pb2
+from services.common.codecs import medium_from_proto, medium_to_proto
 from services.common.errors import DataLoss
 from services.trainer.framing import frame, read_frames
 from services.trainer.learning.plan import UpdatePlan
@@ -42,7 +44,7 @@ class Segment:
     header: SegmentHeader
     groups: tuple[trajectory_pb2.Group, ...]
     scores: dict[str, reward_model_pb2.Score] = field(default_factory=dict)
-    media: dict[str, bytes] = field(default_factory=dict)
+    media: dict[str, Medium] = field(default_factory=dict)
 
 
 class ReplayLog:
@@ -87,8 +89,8 @@ class ReplayLog:
 
 def _frames(segment: Segment) -> Iterator[bytes]:
     yield frame(_HEADER, segment.header.model_dump_json().encode())
-    for data in segment.media.values():
-        yield frame(_MEDIA, data)
+    for medium in segment.media.values():
+        yield frame(_MEDIA, medium_to_proto(medium).SerializeToString(deterministic=True))
     for group in segment.groups:
         yield frame(_GROUP, group.SerializeToString(deterministic=True))
     for score in segment.scores.values():
@@ -100,9 +102,10 @@ def _segment(frames: list[tuple[bytes, bytes]]) -> Segment:
         return [payload for found, payload in frames if found == kind]
 
     scores = [reward_model_pb2.Score.FromString(payload) for payload in of_kind(_SCORE)]
+    media = [medium_from_proto(media_pb2.Media.FromString(p)) for p in of_kind(_MEDIA)]
     return Segment(
         header=SegmentHeader.model_validate_json(of_kind(_HEADER)[0]),
         groups=tuple(trajectory_pb2.Group.FromString(payload) for payload in of_kind(_GROUP)),
         scores={score.item_id: score for score in scores},
-        media={content_sha256(data): data for data in of_kind(_MEDIA)},
+        media={content_sha256(medium.data): medium for medium in media},
     )

@@ -58,8 +58,8 @@ class RewardTraining:
         self.train = [item for item in items if _unit_hash(item.group_key, seed) >= share]
         _check_enough(self.train, self.held_out)
         freeze(initial.model.vqmodel)
-        if recipe.optimizer.freeze_vision:
-            freeze(initial.model.vision_model)
+        if recipe.optimizer.freeze_encoders:
+            freeze(*initial.model.encoders)
         config = RewardConfig(**recipe.model.model_dump())
         reward = RewardModel(initial.model, config, seed=recipe.seed)
         self.model = PairModel(reward, recipe.loss, _length_scale(self.train))

@@ -19,6 +19,7 @@ from protos.v1.training_orchestrator_pb2_grpc import TrainingOrchestratorStub
 from services.common.client import sync_channel
 from tests.support.pictures import png
 from tests.support.processes import ServiceProcess, free_port, running
+from tests.support.sound_and_clips import moving_square, tone
 
 _FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
@@ -35,7 +36,7 @@ steps = 3
 source = "jsonl"
 path = "hostile.jsonl"
 [rollout]
-prompts_per_step = 3
+prompts_per_step = 4
 samples_per_prompt = 2
 sampling = { max_tokens = 16 }
 [reward]
@@ -46,7 +47,7 @@ name = "grpo"
 learning_rate = 1e-3
 [show]
 every = 1
-samples = 3
+samples = 4
 """
 
 
@@ -88,10 +89,15 @@ def start_run(stack, tmp_path_factory) -> Callable[[], str]:
     """Starts a run of three steps over data that would take the page over if it could."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "picture.png").write_bytes(png(side=32))
+    (folder / "said.wav").write_bytes(tone(seconds=1.5))
+    (folder / "moves.gif").write_bytes(moving_square())
     picture = {"type": "image", "path": "picture.png"}
+    recording, clip = {"type": "audio", "path": "said.wav"}, {"type": "video", "path": "moves.gif"}
+    question = {"type": "text", "text": "which way does it go?"}
     rows = [
         {"id": "text", "task": HOSTILE, "messages": _asked(HOSTILE)},
         {"id": "picture", "task": "caption", "messages": _asked([picture])},
+        {"id": "senses", "task": "speech", "messages": _asked([clip, recording, question])},
         {"id": "draw", "task": "draw", "messages": _asked("draw it"), "output": "image"},
     ]
     reference = {"reference": {"answer": "x"}}

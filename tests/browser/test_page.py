@@ -5,8 +5,11 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from models.preprocessing.audio import encode_wav
 from tests.browser.conftest import HOSTILE
+from tests.support.clips import colours, gif
 from tests.support.pictures import png
+from tests.support.recordings import sine
 
 
 def wait_for_curves(page: Page) -> None:
@@ -38,7 +41,7 @@ def test_a_run_shows_curves_samples_log_and_recipe(open_page, finished_run):
     expect(page.locator("#run-step")).to_have_text("step 3 of 3")
     expect(page.locator('.curve[data-panel="Reward"] .latest')).to_have_text("0")
     expect(page.locator('.curve[data-panel="Seconds by phase"] .legend')).to_contain_text("rollout")
-    expect(page.locator(".frame")).to_have_count(9)
+    expect(page.locator(".frame")).to_have_count(12)
     drawn = page.locator(".frame img").first
     assert drawn.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
     assert drawn.evaluate("image => image.naturalWidth") == 32
@@ -46,6 +49,29 @@ def test_a_run_shows_curves_samples_log_and_recipe(open_page, finished_run):
     expect(page.locator("#run-log")).to_contain_text("published policy-")
     page.locator("#recipe summary").click()
     expect(page.locator("#recipe pre")).to_contain_text("a-short-run")
+
+
+def test_recordings_play_and_clips_move(open_page, finished_run):
+    page = open_page()
+    frame = page.locator('.frame:has-text("which way does it go?")').first
+    recording = frame.locator("audio")
+    expect(recording).to_have_js_property("duration", 1.5)
+    has_moved_on = recording.evaluate("""async (audio) => {
+        const movedOn = new Promise((resolve) => {
+            audio.ontimeupdate = () => audio.currentTime > 0 && resolve(true);
+        });
+        audio.muted = true;
+        await audio.play();
+        return movedOn;
+    }""")
+    assert has_moved_on
+    clip = frame.locator("img")
+    assert clip.evaluate("image => image.src.startsWith('data:image/gif')")
+    assert clip.evaluate("image => image.naturalWidth") == 32
+    recording.focus()
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == (
+        "The recording of the prompt"
+    )
 
 
 def test_hostile_text_is_shown_and_never_run(open_page, finished_run):
@@ -66,12 +92,28 @@ def test_a_question_about_a_picture_is_answered_and_judged(open_page):
     page.fill("#try-text", "describe the picture.")
     picture = {"name": "picture.png", "mimeType": "image/png", "buffer": png()}
     page.set_input_files("#try-file", files=[picture])
-    expect(page.locator("#try-picture")).to_be_visible()
+    expect(page.locator("#try-media img")).to_be_visible()
     page.click("#try-send")
     expect(page.locator("#try-answer .source")).to_have_text(re.compile(r"stable \(\w{8}\) · \d+"))
     page.click('.judge button[data-value="up"]')
     expect(page.locator(".judge [role=status]")).to_have_text("stored")
     expect(page.locator('.judge button[data-value="up"]')).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_recording_and_a_clip_are_attached_played_and_sent(open_page):
+    page = open_page()
+    recording = {"name": "a.wav", "mimeType": "audio/wav", "buffer": encode_wav(sine(), 16_000)}
+    clip = {"name": "a.gif", "mimeType": "image/gif", "buffer": gif(colours(3))}
+    for file, shown in ((recording, "audio"), (clip, "img")):
+        page.set_input_files("#try-file", files=[file])
+        expect(page.locator(f"#try-media {shown}")).to_be_visible()
+    with page.expect_request("**/v1/chat/completions") as sent:
+        page.click("#try-send")  # a recording asks by itself: no words are needed
+    [message] = sent.value.post_data_json["messages"]
+    assert [part["type"] for part in message["content"]] == ["audio_url", "video_url"]
+    expect(page.locator("#try-answer .source")).to_have_text(re.compile(r"stable"))
+    page.get_by_role("button", name="Remove the recording").click()
+    expect(page.locator("#try-media li")).to_have_count(1)
 
 
 def test_an_example_fills_the_form_and_pictures_are_drawn(open_page):

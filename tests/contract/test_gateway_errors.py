@@ -20,13 +20,25 @@ def picture(url: str) -> dict:
     return user([{"type": "image_url", "image_url": {"url": url}}])
 
 
+def recording(data: str, audio_format: str = "wav") -> dict:
+    audio = {"data": data, "format": audio_format}
+    return user([{"type": "input_audio", "input_audio": audio}])
+
+
+def by_url(kind: str, url: str) -> dict:
+    return user([{"type": "text", "text": "x"}, {"type": kind, kind: {"url": url}}])
+
+
 URL = "messages[0].content[0].image_url.url"
+RECORDING = "messages[0].content[0].input_audio.data"
+AUDIO_URL = "messages[0].content[1].audio_url.url"
+VIDEO_URL = "messages[0].content[1].video_url.url"
 BAD_FIELDS = {
     "no messages": ({"messages": []}, "messages"),
     "an empty message": (user([]), "messages[0].content"),
     "no content": ({"messages": [{"role": "user"}]}, "messages[0].content"),
     "a tool's message": ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
-    "an unknown part": (user([{"type": "input_audio"}]), "messages[0].content[0]"),
+    "an unknown part": (user([{"type": "file"}]), "messages[0].content[0]"),
     "a part without its text": (user([{"type": "text"}]), "messages[0].content[0].text"),
     "half a character": (user("\ud800"), "messages[0].content[0].text"),
     "too many parts": (user([{"type": "text", "text": "x"}] * 65), "messages"),
@@ -59,6 +71,24 @@ BAD_FIELDS = {
     "broken base64": (picture("data:image/png;base64,@@@@"), URL),
     "an empty picture": (picture("data:image/png;base64,"), URL),
     "an oversized picture": (picture(data_url(bytes((8 << 20) + 3))), URL),
+    "a clip as a picture": (picture("data:video/mp4;base64,AAAA"), URL),
+    "no recording": (user([{"type": "input_audio"}]), "messages[0].content[0].input_audio"),
+    "a recording of another format": (
+        recording("AAAA", "aiff"),
+        "messages[0].content[0].input_audio.format",
+    ),
+    "a recording in broken base64": (recording("@@@@"), RECORDING),
+    "an empty recording": (recording(""), RECORDING),
+    "an oversized recording": (recording("A" * (22 << 20)), RECORDING),
+    "a recording to fetch": (by_url("audio_url", "https://example.org/a.wav"), AUDIO_URL),
+    "a picture as a recording": (by_url("audio_url", data_url(png())), AUDIO_URL),
+    "a clip to fetch": (by_url("video_url", "http://169.254.169.254/a.mp4"), VIDEO_URL),
+    "a picture as a clip": (by_url("video_url", data_url(png())), VIDEO_URL),
+    "an empty clip": (by_url("video_url", "data:video/mp4;base64,"), VIDEO_URL),
+    "an oversized clip": (
+        by_url("video_url", data_url(bytes((16 << 20) + 3), "video/mp4")),
+        VIDEO_URL,
+    ),
 }
 BAD_PICTURES = {
     "truncated": png()[:100],
@@ -89,9 +119,18 @@ def test_a_broken_picture_is_refused_and_the_next_request_is_answered(openai_cli
     assert ask(openai_client).choices
 
 
-def test_the_message_for_a_url_says_how_to_send_a_picture(http_client):
-    response = http_client.post(CHAT, json=BODY | picture("http://127.0.0.1:1/x.png"))
-    assert "data:image/png;base64," in response.json()["error"]["message"]
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (picture("http://127.0.0.1:1/x.png"), "data:image/png;base64,"),
+        (by_url("audio_url", "http://127.0.0.1:1/x.wav"), "data:audio/wav;base64,"),
+        (by_url("video_url", "http://127.0.0.1:1/x.mp4"), "data:video/mp4;base64,"),
+    ],
+)
+def test_the_message_for_a_url_says_how_to_send_the_medium(http_client, content, said):
+    response = http_client.post(CHAT, json=BODY | content)
+    assert "fetches no URLs" in response.json()["error"]["message"]
+    assert said in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("model", ["nobody", "run/7f3a", "policy-0123456789abcdef", "../stable"])

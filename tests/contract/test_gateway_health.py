@@ -39,7 +39,7 @@ def test_the_overview_says_who_serves_and_what_they_hold(http_client):
     policy = services["policy"]
     assert policy["health"] == "serving"
     assert 0 < policy["latency_s"] < 1
-    (version,) = policy["holds"]["versions"]
+    (version,) = [v for v in policy["holds"]["versions"] if "stable" in v["aliases"]]
     assert version["aliases"] == ["base", "stable"]
     assert version["resident_bytes"] > 0
 
@@ -48,7 +48,8 @@ def test_examples_are_items_of_the_world(http_client):
     examples = http_client.get("/api/examples").json()["examples"]
     assert [e["task"] for e in examples] == ["caption", "vqa", "draw", "align"]
     assert [e["output"] for e in examples] == ["text", "text", "image", "text"]
-    assert all(e["text"] for e in examples)
+    assert all(e["text"] for e in examples if e["task"] != "speech")
+    assert all(url.startswith("data:image/png;") for e in examples[:2] for url in e["media"])
 
 
 @pytest.mark.parametrize("path", ["/", "/static/js/main.js", "/api/services", "/v1/nothing"])
@@ -57,6 +58,7 @@ def test_every_answer_carries_the_security_headers(http_client, path):
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self';" in policy
+    assert "media-src data:;" in policy
     assert "unsafe" not in policy
     assert headers["x-content-type-options"] == "nosniff"
 
@@ -72,4 +74,11 @@ def test_plotly_is_served_compressed_under_the_name_of_its_content(http_client):
 
 def test_the_api_describes_itself(http_client):
     paths = http_client.get("/openapi.json").json()["paths"]
-    assert {"/v1/chat/completions", "/v1/images/generations", "/v1/feedback"} <= paths.keys()
+    assert {
+        "/v1/chat/completions",
+        "/v1/images/generations",
+        "/v1/audio/transcriptions",
+        "/v1/feedback",
+    } <= paths.keys()
+    (body_type,) = paths["/v1/audio/transcriptions"]["post"]["requestBody"]["content"]
+    assert body_type == "multipart/form-data"

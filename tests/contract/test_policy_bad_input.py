@@ -4,8 +4,14 @@ import struct
 import zlib
 
 import grpc
+import numpy as np
 import pytest
 
+from models import checkpoint
+from models.checkpoint import preprocessing_of
+from models.omni import OmniModel
+from models.preprocessing.audio import encode_wav
+from models.preprocessing.prompt import Preprocessor
 from protos.v1 import content_pb2, media_pb2, versions_pb2
 from protos.v1 import policy_generator_pb2 as pb
 from protos.v1 import trajectory_pb2 as trajectories
@@ -16,11 +22,12 @@ from tests.contract.policy_service import (
     rollout_request,
     running_policy,
 )
-from tests.unit.policy.tiny_policy import question, random_png
+from tests.unit.policy.tiny_policy import CONFIG, make_preprocessor, question, random_png
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
+AUDIO, VIDEO = media_pb2.MODALITY_AUDIO, media_pb2.MODALITY_VIDEO
 
 
 @pytest.fixture
@@ -62,7 +69,14 @@ PROMPTS = {
     "no image": (_prompt(_media(b"GIF89a hello")), INVALID, "not a picture"),
     "bomb": (_prompt(_media(_bomb(60_000))), INVALID, "pixels"),
     "too many bytes": (_prompt(_media(bytes(2 << 20))), INVALID, "2097152 bytes of media"),
-    "audio": (_prompt(_media(b"x", media_pb2.MODALITY_AUDIO)), UNIMPLEMENTED, "audio"),
+    "truncated recording": (
+        _prompt(_media(encode_wav(np.zeros(9_000, np.float32), 16_000)[:900], AUDIO)),
+        INVALID,
+        "truncated",
+    ),
+    "a picture as recording": (_prompt(_media(random_png(1), AUDIO)), INVALID, "WAV"),
+    "no clip": (_prompt(_media(b"GIF89a hello", VIDEO)), INVALID, ""),
+    "text as media": (_prompt(_media(b"x", media_pb2.MODALITY_TEXT)), UNIMPLEMENTED, "text"),
     "unknown hash": (
         _prompt(content_pb2.Part(media=media_pb2.Media(modality=2, sha256="ab" * 32))),
         NOT_FOUND,
@@ -142,6 +156,25 @@ async def test_without_a_base_checkpoint_it_starts_and_says_what_is_missing(tmp_
             await policy.generate()
     assert refused.value.code() is NOT_FOUND
     assert "no policy alias 'stable'" in refused.value.details()
+
+
+@pytest.mark.parametrize(
+    ("modality", "name"), [(media_pb2.MODALITY_AUDIO, "audio"), (media_pb2.MODALITY_VIDEO, "video")]
+)
+async def test_a_model_without_the_tower_says_what_it_takes(tmp_path, modality, name) -> None:
+    config = CONFIG.model_copy(update={"audio": None, "video": None})
+    preprocessor = Preprocessor(preprocessing_of(config), make_preprocessor().tokenizer)
+    checkpoint.save(tmp_path / "base-checkpoint", OmniModel(config), preprocessor)
+    async with running_policy(tmp_path) as policy:
+        [resident] = (await policy.versions()).values()
+        prompt = _prompt(_text("what is it?"), _media(b"never decoded", modality))
+        message = f"{resident.version} takes no {name}, which is part 1 of message 0; it takes text"
+        await _assert_refused(policy, generate_request(prompt=prompt), INVALID, message)
+    assert list(resident.limits.input_modalities) == [
+        media_pb2.MODALITY_TEXT,
+        media_pb2.MODALITY_IMAGE,
+    ]
+    assert not resident.limits.HasField(name)
 
 
 async def _assert_refused(policy: Policy, request, code: grpc.StatusCode, message: str) -> None:

@@ -8,12 +8,18 @@ import torch
 
 from models import checkpoint
 from models.likelihood import completion_logprobs
+from models.media import MediaTensors
 from protos.v1 import trajectory_pb2 as trajectories
 from services.common.codecs import prompt_to_proto
 from tests.contract.policy_service import Policy, rollout_request, running_policy, save
-from tests.unit.policy.tiny_policy import question
+from tests.unit.policy.tiny_policy import heard_and_seen, question
 
-CONVERSATIONS = [question("what?", 1), question("draw a circle"), question("a longer one", 2)]
+CONVERSATIONS = [
+    question("what?", 1),
+    question("draw a circle"),
+    question("a longer one", 2),
+    heard_and_seen("what?", 3),
+]
 
 
 @pytest.fixture
@@ -23,7 +29,7 @@ async def policy(tmp_path):
 
 
 def _mixed(**fields):
-    """Two questions and a drawing."""
+    """Questions about media of all kinds, and a drawing."""
     request = rollout_request(CONVERSATIONS, samples=4, max_tokens=30, **fields)
     drawing = trajectories.SamplingParams(output=trajectories.OUTPUT_MODALITY_IMAGE)
     request.prompts[1].sampling.CopyFrom(drawing)
@@ -33,7 +39,7 @@ def _mixed(**fields):
 async def test_every_prompt_gives_its_group_as_the_model_saw_it(policy: Policy) -> None:
     groups, done = await policy.rollout(_mixed(return_parts=True))
     preprocessor = checkpoint.load(policy.home / "base-checkpoint").preprocessor
-    assert sorted(groups) == ["g0", "g1", "g2"]
+    assert sorted(groups) == ["g0", "g1", "g2", "g3"]
     for index, conversation in enumerate(CONVERSATIONS):
         group = groups[f"g{index}"]
         encoded = preprocessor.encode(conversation, begin_image=index == 1)
@@ -47,15 +53,15 @@ async def test_every_prompt_gives_its_group_as_the_model_saw_it(policy: Policy) 
     assert done.timing.prompt_tokens == sum(len(g.prompt_token_ids) for g in groups.values())
 
 
-async def test_logprobs_agree_with_the_trainers_likelihood(policy: Policy) -> None:
+@pytest.mark.parametrize("asked", [0, 3])
+async def test_logprobs_agree_with_the_trainers_likelihood(policy: Policy, asked: int) -> None:
     groups, _ = await policy.rollout(_mixed(temperature=0.8))
     loaded = checkpoint.load(policy.home / "base-checkpoint")
-    tiles = loaded.preprocessor.encode(CONVERSATIONS[0]).tiles
-    features = loaded.model.encode_tiles(
-        torch.from_numpy(tiles).permute(0, 3, 1, 2).float() / 255
-    ).flatten(0, 1)
-    prompt = list(groups["g0"].prompt_token_ids)
-    for sample in groups["g0"].samples:
+    media = loaded.preprocessor.encode(CONVERSATIONS[asked]).media
+    features = loaded.model.encode_media(MediaTensors.from_arrays(media))
+    group = groups[f"g{asked}"]
+    prompt = list(group.prompt_token_ids)
+    for sample in group.samples:
         ids = torch.tensor([[*prompt, *sample.token_ids]])
         with torch.no_grad():
             expected = completion_logprobs(
@@ -65,7 +71,7 @@ async def test_logprobs_agree_with_the_trainers_likelihood(policy: Policy) -> No
                 torch.tensor([len(prompt)]),
                 torch.tensor([ids.shape[1]]),
                 features,
-                temperature=groups["g0"].sampling.temperature,
+                temperature=group.sampling.temperature,
             ).logprobs_BT[0]
         np.testing.assert_allclose(sample.logprobs, expected, atol=1e-4)
 

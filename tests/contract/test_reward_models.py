@@ -58,7 +58,8 @@ async def test_a_loaded_version_is_listed_with_all_that_a_caller_must_know(rewar
     assert answer.load_s > 0
     models = await listed(reward)
     assert answer.model == models[version]
-    assert list(models) == ["program/world", "program/exact", version]
+    programs = ["program/world", "program/exact", "program/words", "program/colours"]
+    assert list(models) == [*programs, version]
     assert models[version].scorer == "onnx"
     assert list(models[version].aliases) == ["stable"]
     assert models[version].preprocessing_fingerprint == make_preprocessor().fingerprint

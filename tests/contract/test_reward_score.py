@@ -8,6 +8,7 @@ import pytest
 from protos.v1 import content_pb2, versions_pb2
 from protos.v1 import reward_model_pb2 as pb
 from services.common.world.families.exercise import FAMILIES
+from services.reward.scorers.program import PROGRAMS
 from tests.contract.reward_service import (
     ABSTAIN,
     FAILED,
@@ -216,7 +217,7 @@ async def test_scores_are_counted_by_model_and_status(reward: Reward, model: str
     assert reward.metric(count, model=model, status="rejected") == 1
     assert reward.metric("attune_reward_score_count", model=model) == 3
     assert reward.metric("attune_reward_resident_models", scorer="onnx") == 1
-    assert reward.metric("attune_reward_resident_models", scorer="program") == 2
+    assert reward.metric("attune_reward_resident_models", scorer="program") == len(PROGRAMS)
     assert reward.metric("attune_reward_queued_rows", model=model) == 0
     assert math.isfinite(reward.metric("attune_reward_padding_ratio_sum", model=model))
 

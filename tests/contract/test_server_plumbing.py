@@ -219,6 +219,19 @@ async def test_health_answers_check_and_watch(running, channel):
     watch.cancel()
 
 
+async def test_a_container_asks_whether_its_service_serves(running):
+    assert await asyncio.to_thread(asked, running.address) == (0, "serving")
+    await running.set_serving(False)
+    assert await asyncio.to_thread(asked, running.address) == (1, "not serving")
+    assert await asyncio.to_thread(asked, "127.0.0.1:1", "--http") == (1, "no answer")
+
+
+def asked(*arguments: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "services.common.readiness", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    return done.returncode, done.stdout.strip()
+
+
 async def test_reflection_lists_the_services_unless_it_is_off(channel, echo, tmp_path):
     assert {NAME, "grpc.health.v1.Health"} <= await reflected(channel)
     async with (

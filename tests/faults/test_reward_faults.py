@@ -21,6 +21,7 @@ from services.common.errors import (
 from services.common.version_store import VersionStore
 from services.reward.factory import ScorerFactory
 from services.reward.scorers.contract import Scorer
+from services.reward.scorers.program import PROGRAMS
 from tests.contract.reward_service import (
     FAILED,
     REJECTED,
@@ -84,7 +85,7 @@ async def test_a_corrupted_file_is_data_loss_and_nothing_else_is_lost(
     assert isinstance(error, DataLoss)
     assert name in str(error)
     listed = await reward.stub.ListModels(pb.ListModelsRequest())
-    assert (len(listed.models), len(listed.aliases)) == (2, 0)
+    assert (len(listed.models), len(listed.aliases)) == (len(PROGRAMS), 0)
     assert await serves(reward)
 
 
@@ -241,12 +242,12 @@ async def test_media_that_only_have_a_hash_or_another_modality_reject_their_item
         media_pb2.Media(modality=media_pb2.MODALITY_IMAGE, sha256="0" * 64)
     )
     items[1].answer.parts[0].media.CopyFrom(
-        media_pb2.Media(modality=media_pb2.MODALITY_AUDIO, data=b"RIFF")
+        media_pb2.Media(modality=media_pb2.MODALITY_TEXT, data=b"RIFF")
     )
     answer = await reward.score(name, items)
     assert statuses(answer) == [REJECTED, REJECTED, SCORED]
     assert "send the bytes" in answer.scores[0].error
-    assert "audio" in answer.scores[1].error
+    assert "modality text" in answer.scores[1].error
 
 
 async def test_tokens_of_another_preprocessing_are_rejected(reward: Reward) -> None:

@@ -46,9 +46,15 @@ class ServiceProcess:
 
 
 @contextmanager
-def running(name: str, home: Path, port: int = 0, **settings: object) -> Iterator[ServiceProcess]:
-    """`python -m services.NAME` until the context ends; settings go in as its environment."""
-    command = [sys.executable, "-m", f"services.{name}"]
+def running(
+    name: str, home: Path, port: int = 0, python: Path | None = None, **settings: object
+) -> Iterator[ServiceProcess]:
+    """`python -m services.NAME` until the context ends; settings go in as its environment.
+
+    With another Python, the service is the one that is installed there.
+    """
+    interpreter = [sys.executable] if python is None else [str(python), "-P"]
+    command = [*interpreter, "-m", f"services.{name}"]
     metrics = {} if name == "gateway" else {"metrics_port": 0}
     own = {"home": home, "port": port, "threads": 1, "drain_s": 5} | metrics | settings
     with ExitStack() as stack:

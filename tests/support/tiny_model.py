@@ -6,14 +6,16 @@ import torch
 
 from models import checkpoint
 from models.config import (
+    AudioConfig,
     DecoderConfig,
     GenerationConfig,
     ImageTokenizerConfig,
     OmniConfig,
+    VideoConfig,
     VisionConfig,
 )
 from models.omni import OmniModel
-from models.preprocessing.prompt import Preprocessor, PreprocessorConfig
+from models.preprocessing.prompt import Preprocessor
 from models.preprocessing.tokenizer import Tokenizer
 from services.common.world.items import make_item
 
@@ -23,6 +25,10 @@ CONFIG = OmniConfig(
         mlp_width=48, max_length=512,
     ),
     vision=VisionConfig(stem_width=8, width=32, num_layers=1, num_heads=2, mlp_width=32),
+    audio=AudioConfig(
+        num_mels=16, window_frames=80, width=32, num_layers=1, num_heads=2, mlp_width=32
+    ),
+    video=VideoConfig(time_width=4),
     vq=ImageTokenizerConfig(channels=(8, 8, 8), norm_groups=4, codebook_size=64),
     generation=GenerationConfig(embedding_width=8),
 )  # fmt: skip
@@ -47,5 +53,4 @@ def make_preprocessor() -> Preprocessor:
     """Its tokenizer knows some of the world's words."""
     corpus = [make_item("caption", "train", i).target_text or "" for i in range(50)]
     tokenizer = Tokenizer.train(corpus, vocab_size=CONFIG.decoder.vocab_size)
-    codebook_size = CONFIG.vq.codebook_size
-    return Preprocessor(PreprocessorConfig(codebook_size=codebook_size), tokenizer)
+    return Preprocessor(checkpoint.preprocessing_of(CONFIG), tokenizer)

@@ -1,4 +1,5 @@
 """A conversation in the terminal.
 
-session: what is said and attached · picture: pictures as block characters · command: the loop.
+session: what is said · attachments: media to ask about · picture: pictures as block characters ·
+command: the loop.
 """

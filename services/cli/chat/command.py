@@ -2,12 +2,13 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
+from services.cli.chat.attachments import MediaFile, dropped_files, named_file, shown
 from services.cli.chat.picture import picture_text, save_picture
 from services.cli.chat.session import ChatSession
 from services.cli.errors import UserError, explain
@@ -17,7 +18,9 @@ from services.cli.terminal import messages, results
 
 _HELP = (
     "/draw WORDS    answer with a picture\n"
-    "/image FILE    show this picture with each question; /image alone shows none\n"
+    "/image FILE    ask about this picture; /audio FILE and /video FILE likewise, or drop files\n"
+    "               here. Those attached together go with each question until others are;\n"
+    "               with --memory once, and the conversation holds them. Alone: take them away\n"
     "/new           begin a new conversation\n"
     "/quit          leave (or Ctrl-D)"
 )
@@ -28,7 +31,7 @@ class ChatRequest:
     """What the user asked for."""
 
     model: str
-    image: Path | None
+    media: tuple[MediaFile, ...]
     messages: tuple[str, ...]
     temperature: float
     max_tokens: int
@@ -47,14 +50,12 @@ def chat_command(asked: ChatRequest, place: Place) -> None:
             asked.memory,
             seed=asked.seed,
         )
-        session.attach(asked.image)
         out = results()
         folder = services.state.home / "chat"
         is_prompted = not asked.messages and sys.stdin.isatty()
         if is_prompted:
             messages().print(f"[bold]{asked.model}[/]  [dim]/help lists what else you can say[/]")
-            if session.picture:
-                messages().print(picture_text(session.picture.data), end="")
+        _attach(session, asked.media, is_shown=is_prompted)
         for line in _lines(asked.messages, is_prompted):
             if line == "/quit":
                 return
@@ -98,16 +99,26 @@ def _take(session: ChatSession, line: str, out: Console, folder: Path) -> None:
             messages().print(_HELP)
         case "/new":
             session.forget()
-        case "/image":
-            session.attach(Path(rest) if rest else None)
-            if session.picture:
-                messages().print(picture_text(session.picture.data), end="")
+        case "/image" | "/audio" | "/video" if rest:
+            _attach(session, [named_file(command, rest)])
+        case "/image" | "/audio" | "/video":
+            session.detach()
         case "/draw":
             _answer(session, rest, True, out, folder)
+        case _ if files := dropped_files(line):
+            _attach(session, files)
         case _ if command.startswith("/"):
             raise UserError(f"there is no {command}", "/help lists what there is")
         case _:
             _answer(session, line, False, out, folder)
+
+
+def _attach(session: ChatSession, files: Sequence[MediaFile], is_shown: bool = True) -> None:
+    for file in files:
+        medium = file.read()
+        if is_shown:
+            messages().print(shown(medium, file.path.name), end="")
+        session.attach(medium)
 
 
 def _answer(session: ChatSession, text: str, draw: bool, out: Console, folder: Path) -> None:

@@ -1,11 +1,10 @@
-"""What is said in a chat: turns, the attached picture, and answers as they stream."""
+"""What is said in a chat: turns, the attached media, and answers as they stream."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import uuid4
 
-from models.preprocessing.conversation import Part, Picture, Role, Text, Turn
+from models.preprocessing.conversation import Medium, Picture, Role, Text, Turn
 from protos.v1 import content_pb2, policy_generator_pb2, trajectory_pb2, versions_pb2
 from protos.v1.policy_generator_pb2_grpc import PolicyGeneratorStub
 from services.cli.errors import UserError
@@ -23,25 +22,32 @@ class Piece:
 
 @dataclass
 class ChatSession:
-    """One conversation. Without `has_memory` each question is asked by itself."""
+    """One conversation. Without `has_memory` each question is asked by itself.
+
+    Media that are attached together go with a question, in order. A conversation with memory then
+    holds them; without it they go with each question until others are attached.
+    """
 
     policy: PolicyGeneratorStub
     model: versions_pb2.ModelRef
     temperature: float
     max_tokens: int
     has_memory: bool
-    picture: Picture | None = None
     seed: int | None = None
     turns: list[Turn] = field(default_factory=list)
+    attached: list[Medium] = field(default_factory=list)
+    _was_asked_about: bool = False  # what is attached
 
-    def attach(self, path: Path | None) -> None:
-        """Shows a picture with the questions from now on; None shows none."""
-        if path is None:
-            self.picture = None
-            return
-        if not path.is_file():
-            raise UserError(f"there is no picture {path}")
-        self.picture = Picture(path.read_bytes())
+    def attach(self, medium: Medium) -> None:
+        """Adds a medium to those of the next question, or begins anew after one."""
+        if self._was_asked_about:
+            self.detach()
+        self.attached.append(medium)
+
+    def detach(self) -> None:
+        """Asks about no media from now on."""
+        self.attached.clear()
+        self._was_asked_about = False
 
     def forget(self) -> None:
         """Begins a new conversation."""
@@ -49,10 +55,8 @@ class ChatSession:
 
     def ask(self, text: str, draw: bool = False) -> Iterator[Piece]:
         """The answer, piece by piece; the turn is remembered once it is whole."""
-        parts: list[Part] = [Text(text)]
-        if self.picture is not None and not draw:
-            parts.insert(0, self.picture)
-        question = Turn(Role.USER, tuple(parts))
+        media = () if draw else tuple(self.attached)
+        question = Turn(Role.USER, (*media, Text(text)))
         past = self.turns if self.has_memory else []
         request = self._request((*past, question), draw)
         for response in self.policy.Generate(request):
@@ -88,6 +92,9 @@ class ChatSession:
         answer = turn_from_proto(message, _no_media_by_hash)
         yield from (Piece(picture=p.data) for p in answer.parts if isinstance(p, Picture))
         self.turns += [question, answer]
+        self._was_asked_about |= len(question.parts) > 1
+        if self._was_asked_about and self.has_memory:
+            self.detach()
 
 
 def _no_media_by_hash(sha256: str) -> bytes:

@@ -11,7 +11,14 @@ from services.cli.commands.options import DEFAULT_HOME, DEFAULT_PORT_BASE, Home,
 def chat(
     model: Annotated[str, typer.Argument(metavar="ALIAS", help="Alias or version.")] = "stable",
     image: Annotated[
-        Path | None, typer.Option("--image", "-i", metavar="FILE", help="A picture to ask about.")
+        list[Path] | None,
+        typer.Option("--image", "-i", metavar="FILE", help="A picture to ask about; repeatable."),
+    ] = None,
+    audio: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A recording; repeatable.")
+    ] = None,
+    video: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A clip; repeatable.")
     ] = None,
     message: Annotated[
         list[str] | None,
@@ -32,19 +39,26 @@ def chat(
     home: Home = DEFAULT_HOME,
     port_base: PortBase = DEFAULT_PORT_BASE,
 ) -> None:
-    """Talk to a policy in the terminal, pictures included.
+    """Talk to a policy in the terminal about pictures, recordings and clips.
 
-    Reads questions from the prompt, from -m, or from a pipe. Pictures that the
-    policy draws are shown and saved under HOME/chat.
+    Reads questions from the prompt, from -m, or from a pipe. Files that are
+    dropped on the prompt are attached. Pictures that the policy draws are shown
+    and saved under HOME/chat.
 
     [bold]Examples[/bold]
 
       attune chat
       attune chat --image scene.png -m "what shape is the red thing?"
+      attune chat --audio question.wav --image scene.png -m "answer it."
       attune chat run/ID -m "/draw draw a red circle left of a blue square."
     """
+    from services.cli.chat.attachments import COMMANDS, MediaFile
     from services.cli.chat.command import ChatRequest, chat_command
     from services.cli.stack.connection import Place
 
-    asked = ChatRequest(model, image, tuple(message or ()), temperature, max_tokens, seed, memory)
+    given = {"/image": image, "/audio": audio, "/video": video}
+    media = tuple(
+        MediaFile(COMMANDS[name], path) for name, paths in given.items() for path in paths or ()
+    )
+    asked = ChatRequest(model, media, tuple(message or ()), temperature, max_tokens, seed, memory)
     chat_command(asked, Place(home, port_base))

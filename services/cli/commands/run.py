@@ -48,6 +48,7 @@ def run(
       attune run mytask/recipe.toml
       attune run --resume RUN
       attune run nlvr --data ../shared/data/nlvr
+      attune run spoken_digits --data ../shared/data/spoken-digits --set reward=judgements
     """
     from services.cli.runs.command import RunRequest, run_command
     from services.cli.stack.connection import Place

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from services.cli.errors import UserError
 from services.cli.runs.recipes import find_recipe
 from services.common.dataset import JsonlSource, TaskItem, WorldSource
-from services.common.world.families.exercise import Family
+from services.common.world.families.exercise import ALL_FAMILIES, FAMILIES, Family
 from services.common.world.sampling import Split
 
-WORLD_FAMILIES: tuple[Family, ...] = get_args(Family)
+WORLD_FAMILIES: tuple[Family, ...] = FAMILIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,12 @@ def world_task(
     split: Split = "heldout",
 ) -> EvaluationTask:
     """Items of the default world, scored by its checkers. Raises UserError."""
-    unknown = [f for f in families if f not in WORLD_FAMILIES]
+    unknown = [f for f in families if f not in ALL_FAMILIES]
     if unknown:
         raise UserError(
-            f"there is no family {unknown[0]!r}", f"families: {', '.join(WORLD_FAMILIES)}"
+            f"there is no family {unknown[0]!r}", f"families: {', '.join(ALL_FAMILIES)}"
         )
-    chosen = [f for f in WORLD_FAMILIES if f in families]
+    chosen = [f for f in ALL_FAMILIES if f in families]
     items: list[TaskItem] = []
     for family in chosen:
         items += WorldSource((family,), split, level, seed).take(0, items_per_family)

@@ -2,7 +2,10 @@
 
 A recipe with `experiment = NAME` configures one. stages: budgets and times · training: runs ·
 judging: items and judgements through the feedback service · pairs: accuracy on judged pairs ·
-demo, nlvr: the experiments.
+collection, raters, reward_check: a policy's answers, judged by simulated raters, and the reward
+model of that (judged_reward) · task_file, telling, improvement, outcome: a start and RL on rows of
+a task file, and its report with a contact_sheet of examples ·
+demo, nlvr, spoken_digits, drawing_videos, emoji: the experiments.
 """
 
 from pathlib import Path
@@ -32,5 +35,17 @@ def run_experiment(
                 from services.cli.experiments.nlvr import run_nlvr
 
                 run_nlvr(services, values, data, json)
+            case "spoken_digits":
+                from services.cli.experiments.spoken_digits import run_spoken_digits
+
+                run_spoken_digits(services, values, data, json)
+            case "drawing_videos":
+                from services.cli.experiments.drawing_videos import run_drawing_videos
+
+                run_drawing_videos(services, values, data, json)
+            case "emoji":
+                from services.cli.experiments.emoji import run_emoji
+
+                run_emoji(services, values, data, json)
             case other:
-                raise UserError(f"{recipe.path}: there is no experiment {other!r}: demo, nlvr")
+                raise UserError(f"{recipe.path}: there is no experiment {other!r}")

@@ -22,6 +22,12 @@ def train(
     return followed
 
 
+def initial_override(model: str) -> dict[str, str]:
+    """A run that starts from a policy's version ("policy-…"), or else from an alias."""
+    is_version = model.startswith("policy-")
+    return {"initial.version" if is_version else "initial.alias": model}
+
+
 def _rate_text(followed: FollowedRun) -> str:
     if not followed.num_samples or not followed.active_s:
         return ""

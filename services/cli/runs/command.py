@@ -77,4 +77,4 @@ def _data_override(data: Path | None) -> dict[str, str]:
         raise UserError(
             f"there is no data file {path}", "a .jsonl file, or a folder with data.jsonl"
         )
-    return {"data.path": str(path.absolute())}
+    return {"data.source": "jsonl", "data.path": str(path.absolute())}

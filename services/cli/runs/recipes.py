@@ -15,6 +15,7 @@ from services.cli.errors import UserError
 
 _PACKAGED = Path(__file__).parent.parent / "recipes"
 _CHECKOUT = Path(__file__).parents[3] / "deploy" / "recipes"
+_FILE_FIELDS = ("data.path", "reward.user_scorer.file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,17 @@ def find_recipe(name: str) -> RecipeFile:
 
 
 def parse_overrides(settings: Iterable[str]) -> dict[str, str]:
-    """ "section.field=value" to a map. Raises UserError for one of another form."""
+    """ "section.field=value" to a map; files are as the shell sees them, made absolute.
+
+    Raises UserError for one of another form.
+    """
     overrides = {}
     for setting in settings:
         field, equals, value = setting.partition("=")
         if not equals or not field.strip():
             raise UserError(f"--set {setting!r} is not field=value", "--set optimizer.eps=1e-8")
-        overrides[field.strip()] = value.strip()
+        is_file = field.strip() in _FILE_FIELDS
+        overrides[field.strip()] = str(Path(value.strip()).absolute()) if is_file else value.strip()
     return overrides
 
 

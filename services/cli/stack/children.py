@@ -86,18 +86,17 @@ class Child:
 def service_environment(
     layout: Layout, service: ServiceLayout, options: StackOptions
 ) -> dict[str, str]:
-    """ATTUNE_<SERVICE>_<FIELD> for what `up` decides; a user's own wins for threads and drain."""
+    """ATTUNE_<SERVICE>_<FIELD> for what `up` decides; host, threads and drain may be set."""
     prefix = f"ATTUNE_{service.name.upper()}_"
     threads = str(options.threads[service.name])
     decided = {
-        "HOST": HOST,
         "PORT": str(service.port),
         "METRICS_PORT": str(service.metrics_port),
         "HOME": str(layout.home),
         "USER_SCORER_ROOTS": os.pathsep.join(map(str, options.scorer_roots)),
     }
     decided |= {f"{s.name.upper()}_ADDRESS": s.address for s in layout.services}
-    offered = {"THREADS": threads, "DRAIN_S": str(options.drain_s)}
+    offered = {"HOST": HOST, "THREADS": threads, "DRAIN_S": str(options.drain_s)}
     offered = {k: v for k, v in offered.items() if prefix + k not in os.environ}
     own = {prefix + field: value for field, value in (decided | offered).items()}
     return own | thread_environment(int(threads))

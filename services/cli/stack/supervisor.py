@@ -8,8 +8,8 @@ from threading import Event
 from services.cli.errors import UserError
 from services.cli.stack.children import Child, StackOptions
 from services.cli.stack.layout import Layout, require_free_ports
-from services.cli.stack.readiness import check_health
 from services.cli.stack.state import ProcessRef, UpState, remove_state, write_state
+from services.common.readiness import check_health
 
 _POLL_S = 0.1
 _FIRST_BACKOFF_S = 1.0

@@ -14,8 +14,8 @@ from protos.v1 import policy_generator_pb2, reward_model_pb2, training_orchestra
 from protos.v1.policy_generator_pb2_grpc import PolicyGeneratorStub
 from protos.v1.reward_model_pb2_grpc import RewardModelStub
 from protos.v1.training_orchestrator_pb2_grpc import TrainingOrchestratorStub
-from services.cli.stack.readiness import Health, check_health
 from services.cli.stack.state import ServiceState, UpState
+from services.common.readiness import Health, check_health
 
 _ASK_TIMEOUT_S = 2.0
 _MIB = 1 << 20

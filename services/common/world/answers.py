@@ -12,7 +12,8 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from models.preprocessing.conversation import Picture, Text, TokenIds, Turn
-from models.preprocessing.images import MediaError, decode_picture
+from models.preprocessing.images import decode_picture
+from models.preprocessing.media_error import MediaError
 from services.common.world.language import Phrase
 from services.common.world.scenes import PICTURE_PX, Box, Relation
 

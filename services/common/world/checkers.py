@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from models.preprocessing.conversation import Turn
 from services.common.world.answers import CheckResult, InvalidReference, SceneReference
-from services.common.world.families import align, caption, draw, vqa
+from services.common.world.families import align, caption, draw, transcribe, vqa
 
 Reference = TypeVar("Reference", bound=BaseModel)
 
@@ -36,9 +36,15 @@ def _checker(
     return check_validated
 
 
+_check_short_answer = _checker(vqa.AnswerReference, vqa.check_answer)
+
 _CHECKERS = {
     "caption": _checker(SceneReference, caption.check_answer),
-    "vqa": _checker(vqa.AnswerReference, vqa.check_answer),
+    "vqa": _check_short_answer,
     "draw": _checker(SceneReference, draw.check_answer),
     "align": _checker(SceneReference, align.check_answer),
+    "speech": _check_short_answer,
+    "video": _check_short_answer,
+    "dialogue": _check_short_answer,
+    "transcribe": _checker(transcribe.TranscriptReference, transcribe.check_answer),
 }

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.world.scenes import PICTURE_PX, Color, Scene, Shape
+from services.common.world.scenes import PICTURE_PX, Color, Scene, Shape, Thing
 
 BACKGROUND = (138, 138, 138)
 PALETTE: dict[Color, tuple[int, int, int]] = {
@@ -33,6 +33,12 @@ def draw_scene(scene: Scene) -> NDArray[np.uint8]:
         left, top, right, bottom = thing.box
         pixels[top:bottom, left:right] = _stamp(thing.color, thing.shape, right - left)
     return pixels
+
+
+def stamp_of(thing: Thing) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """The pixels [side, side, 3] of a thing's box and, as [side, side, 1], which are its own."""
+    side = 2 * thing.radius + 1
+    return _stamp(thing.color, thing.shape, side), _is_covered(thing.shape, side)
 
 
 def shape_coverage(shape: Shape, height: int, width: int) -> NDArray[np.float64]:
@@ -64,3 +70,8 @@ def _stamp(color: Color, shape: Shape, side: int) -> NDArray[np.uint8]:
     blend = coverage * np.array(PALETTE[color]) + (1 - coverage) * np.array(BACKGROUND)
     stamp: NDArray[np.uint8] = np.rint(blend).astype(np.uint8)
     return stamp
+
+
+@cache
+def _is_covered(shape: Shape, side: int) -> NDArray[np.bool_]:
+    return shape_coverage(shape, side, side)[..., None] > 0

@@ -1,7 +1,8 @@
 """World items: an exercise of a family with an id, as conversations or as plain text and pixels.
 
 Pre-training reads `prompt_text`, `prompt_pixels`, `target_text` and `target_pixels`; services read
-`conversation` and `target`, whose pictures are encoded as PNG when first asked for.
+`conversation` and `target`, whose pictures, sound and clips are made and encoded as PNG, WAV and
+GIF when first asked for.
 """
 
 from collections.abc import Callable
@@ -13,10 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.preprocessing.conversation import Conversation, Part, Picture, Role, Text, Turn
-from models.preprocessing.images import encode_png
-from services.common.world.families import align, caption, draw, vqa
+from models.preprocessing.conversation import Conversation, Role, Turn
+from services.common.world.families import (
+    align,
+    caption,
+    dialogue,
+    draw,
+    speech,
+    transcribe,
+    video,
+    vqa,
+)
 from services.common.world.families.exercise import Exercise, Family
+from services.common.world.media import encoded
 from services.common.world.sampling import DEFAULT_LEVEL, SceneSource, Split
 
 _COMPOSE: dict[Family, Callable[[SceneSource], Exercise]] = {
@@ -24,6 +34,10 @@ _COMPOSE: dict[Family, Callable[[SceneSource], Exercise]] = {
     "vqa": vqa.compose,
     "draw": draw.compose,
     "align": align.compose,
+    "speech": speech.compose,
+    "video": video.compose,
+    "dialogue": dialogue.compose,
+    "transcribe": transcribe.compose,
 }
 
 
@@ -38,12 +52,12 @@ class WorldItem:
 
     @property
     def prompt_text(self) -> str:
-        """The words of the prompt."""
+        """The written words of the prompt, a line for each text."""
         return self.exercise.prompt_text
 
     @property
     def prompt_pixels(self) -> NDArray[np.uint8] | None:
-        """The picture [32, 32, 3] that comes before the words, if any."""
+        """The first picture [32, 32, 3] of the prompt, if any."""
         return self.exercise.prompt_pixels
 
     @property
@@ -58,13 +72,17 @@ class WorldItem:
 
     @cached_property
     def conversation(self) -> Conversation:
-        """The prompt as one user's turn."""
-        return (_turn(Role.USER, self.prompt_pixels, self.prompt_text),)
+        """The prompt: one or more turns, the last of them the user's."""
+        return tuple(
+            Turn(turn.role, tuple(map(encoded, turn.contents))) for turn in self.exercise.prompt
+        )
 
     @cached_property
     def target(self) -> Turn:
         """What supervised training imitates; one right answer of possibly many."""
-        return _turn(Role.ASSISTANT, self.target_pixels, self.target_text)
+        contents = (self.target_pixels, self.target_text)
+        parts = tuple(encoded(content) for content in contents if content is not None)
+        return Turn(Role.ASSISTANT, parts)
 
     @cached_property
     def reference(self) -> dict[str, Any]:
@@ -81,12 +99,3 @@ def make_item(
     item_id = f"{family}-{split}-level{level}-seed{seed}-{index}"
     scenes = SceneSource(Random(item_id), level, split)
     return WorldItem(item_id, family, split, _COMPOSE[family](scenes))
-
-
-def _turn(role: Role, pixels: NDArray[np.uint8] | None, text: str | None) -> Turn:
-    parts: list[Part] = []
-    if pixels is not None:
-        parts.append(Picture(encode_png(pixels)))
-    if text is not None:
-        parts.append(Text(text))
-    return Turn(role, tuple(parts))

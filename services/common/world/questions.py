@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 
 from services.common.world.language import phrases_of
-from services.common.world.sampling import Level
+from services.common.world.sampling import Level, SceneSource
 from services.common.world.scenes import COLORS, OPPOSITE, SHAPES, SIZES, Scene
 
 YES_NO = ("yes", "no")
@@ -26,6 +26,30 @@ class QuestionKind:
     make: Maker
     min_count: int = 1
     answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question of a kind about a scene, with its answer."""
+
+    scene: Scene
+    kind: str
+    question: str
+    answer: str
+
+
+def ask(scenes: SceneSource) -> Asked:
+    """A question about the next scene that can bear it, its kind and answer drawn evenly."""
+    kinds = question_kinds(scenes.level)
+    name = scenes.rng.choice(list(kinds))
+    kind = kinds[name]
+    wanted = scenes.rng.choice(kind.answers) if kind.answers else ""
+    counts = range(kind.min_count, scenes.level.max_count + 1)
+    while True:
+        scene = scenes.next(scenes.rng.choice(counts))
+        asked = kind.make(scene, scenes.rng, wanted)
+        if asked is not None:
+            return Asked(scene, name, *asked)
 
 
 def question_kinds(level: Level) -> dict[str, QuestionKind]:

@@ -1,21 +1,29 @@
-"""Simulated raters: programs that judge answers somewhat as people do, from the checkers' truth.
+"""Simulated raters: programs that judge answers somewhat as people do, from a checker's truth.
 
-They stand in for people in the demo and in tests, are named as simulated wherever their judgements
-go, and see truth only through noise. Like people they call close answers a tie and two poor ones
-both bad, lean to the answer shown on the left, and now and then click at random.
+They stand in for people in experiments and in tests, are named as simulated wherever their
+judgements go, and see truth only through noise. Like people they call close answers a tie and two
+poor ones both bad, lean to the answer shown on the left, and now and then click at random.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from random import Random
 from typing import Any
 
-from models.preprocessing.conversation import Picture, Text, Turn
+from models.preprocessing.conversation import Audio, Picture, Text, Turn, Video
 from services.common.world.checkers import check
+
+# The score of an answer, 0 to 1, by its family and reference.
+Truth = Callable[[str, Mapping[str, Any], Turn], float]
+
+
+def world_truth(family: str, reference: Mapping[str, Any], answer: Turn) -> float:
+    """What the world's checkers say; an answer is seen in several pairs and by several raters."""
+    return _world_score(family, json.dumps(reference, sort_keys=True), answer)
 
 
 class PairOutcome(StrEnum):
@@ -31,10 +39,10 @@ class PairOutcome(StrEnum):
 class SimulatedRater:
     """One rater with habits of its own. The same question always gets the same judgement.
 
-    All in units of the checkers' score, 0 to 1: `noise` is the standard deviation of its opinion of
-    an answer, `tie_margin` the difference below which it calls a tie, `both_bad_below` the opinion
-    below which an answer is bad, `left_bias` what being shown on the left adds. `lapse_rate` is the
-    share of pairs that it judges at random.
+    All in units of `truth`, 0 to 1: `noise` is the standard deviation of its opinion of an answer,
+    `tie_margin` the difference below which it calls a tie, `both_bad_below` the opinion below which
+    an answer is bad, `left_bias` what being shown on the left adds. `lapse_rate` is the share of
+    pairs that it judges at random.
     """
 
     name: str
@@ -44,6 +52,7 @@ class SimulatedRater:
     both_bad_below: float = 0.25
     left_bias: float = 0.03
     lapse_rate: float = 0.02
+    truth: Truth = field(default=world_truth, repr=False)
 
     def judge_pair(
         self,
@@ -83,7 +92,7 @@ class SimulatedRater:
     def _opinion(self, reference: Mapping[str, Any], family: str, answer: Turn) -> float:
         """Truth with noise that belongs to the answer, so that equal answers are seen alike."""
         noise = self._stream("opinion", family, reference, "", answer).gauss(0, self.noise)
-        return _truth(family, json.dumps(reference, sort_keys=True), answer) + noise
+        return self.truth(family, reference, answer) + noise
 
     def _stream(
         self, purpose: str, family: str, reference: Mapping[str, Any], side: str, *answers: Turn
@@ -93,7 +102,9 @@ class SimulatedRater:
         return Random(json.dumps([self.name, self.seed, *asked]))
 
 
-def simulated_panel(num_raters: int, seed: int = 0) -> list[SimulatedRater]:
+def simulated_panel(
+    num_raters: int, seed: int = 0, truth: Truth = world_truth
+) -> list[SimulatedRater]:
     """Raters who differ in care and habits, named `simulated-0`, `simulated-1`, …"""
     rng = Random(f"simulated panel {seed}")
     return [
@@ -105,14 +116,14 @@ def simulated_panel(num_raters: int, seed: int = 0) -> list[SimulatedRater]:
             both_bad_below=rng.uniform(0.15, 0.35),
             left_bias=rng.uniform(0.0, 0.06),
             lapse_rate=rng.uniform(0.0, 0.05),
+            truth=truth,
         )
         for index in range(num_raters)
     ]
 
 
 @lru_cache(maxsize=1024)
-def _truth(family: str, reference: str, answer: Turn) -> float:
-    """The checkers' score; an answer is seen in several pairs and by several raters."""
+def _world_score(family: str, reference: str, answer: Turn) -> float:
     return check(family, json.loads(reference), answer).score
 
 
@@ -122,6 +133,7 @@ def _content_digest(answer: Turn) -> str:
         match part:
             case Text(text):
                 digest.update(b"text" + text.encode() + b"\0")
-            case Picture(data):
-                digest.update(b"picture" + hashlib.sha256(data).digest())
+            case Picture(data) | Audio(data) | Video(data):
+                kind = type(part).__name__.lower()
+                digest.update(kind.encode() + hashlib.sha256(data).digest())
     return digest.hexdigest()

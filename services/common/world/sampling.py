@@ -54,13 +54,13 @@ class SceneSource:
             raise ValueError(f"split is {split!r}; choose one of {', '.join(SPLITS)}")
         self.rng = rng
         self.level = LEVELS[level]
-        self._split = split
+        self.split = split
 
     def next(self, count: int | None = None) -> Scene:
         """The next scene of the split, of `count` things when that is given."""
         while True:
             scene = sample_scene(self.rng, self.level, count)
-            if split_of(scene) == self._split:
+            if split_of(scene) == self.split:
                 return scene
 
 
@@ -100,8 +100,13 @@ def content_key(scene: Scene) -> str:
 
 
 def split_of(scene: Scene) -> Split:
-    """The one split that has scenes of this content: a tenth are held out, a tenth validation."""
-    match crc32(content_key(scene).encode()) % _NUM_PARTS:
+    """The one split that has scenes of this content."""
+    return split_of_key(content_key(scene))
+
+
+def split_of_key(key: str) -> Split:
+    """The one split of a content: a tenth are held out, a tenth are for validation."""
+    match crc32(key.encode()) % _NUM_PARTS:
         case 0:
             return "heldout"
         case 1:

@@ -11,6 +11,7 @@ _POLICY = "; ".join(
         "script-src 'self'",
         f"style-src 'self' {_EMPTY_STYLE_SHEET}",
         "img-src 'self' data: blob:",
+        "media-src data:",
         "connect-src 'self'",
         "font-src 'self'",
         "form-action 'self'",

@@ -6,8 +6,9 @@ Beyond OpenAI's own fields: `top_k`, `guidance_scale` (of pictures), `ignore_eos
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from services.gateway.openai.content_parts import Content
 from services.gateway.openai.fields import (
     Count,
     GuidanceScale,
@@ -16,39 +17,9 @@ from services.gateway.openai.fields import (
     Seed,
     StopList,
     StrictBody,
-    Words,
     inert,
     refuse_together,
 )
-
-
-class TextPart(StrictBody):
-    """Words of a message."""
-
-    type: Literal["text"]
-    text: Words
-
-
-class ImageUrl(StrictBody):
-    """Where a picture is: a data URL."""
-
-    url: str
-    detail: Literal["auto", "low", "high", "original"] | None = None
-
-
-class ImagePart(StrictBody):
-    """A picture of a message."""
-
-    type: Literal["image_url"]
-    image_url: ImageUrl
-
-
-def _as_parts(content: object) -> object:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
-
-
-ContentPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
-Content = Annotated[list[ContentPart], Field(min_length=1), BeforeValidator(_as_parts)]
 
 
 class ChatMessage(StrictBody):

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
+from protos.v1.content_pb2 import Part
 from protos.v1.policy_generator_pb2 import PRIORITY_INTERACTIVE, GenerateRequest
 from protos.v1.timing_pb2 import Timing
 from protos.v1.trajectory_pb2 import OUTPUT_MODALITY_IMAGE, Sample, SamplingParams
@@ -19,7 +20,7 @@ from services.gateway.disconnect import unless_disconnected
 from services.gateway.errors import BadRequest
 from services.gateway.gateway import Gateway, GatewayDep, TimeoutDep
 from services.gateway.openai.chat_answer import gather
-from services.gateway.openai.content import prompt_from_text
+from services.gateway.openai.content import prompt_from_parts
 from services.gateway.openai.fields import (
     Count,
     GuidanceScale,
@@ -83,7 +84,7 @@ async def _draw(body: ImagesRequest, gateway: Gateway, timeout_s: float) -> JSON
     message = GenerateRequest(
         request_id=new_completion_id("img"),
         model=model_ref(body.model),
-        prompt=prompt_from_text(body.prompt),
+        prompt=prompt_from_parts(Part(text=body.prompt)),
         sampling=SamplingParams(
             seed=body.seed, guidance_scale=body.guidance_scale, output=OUTPUT_MODALITY_IMAGE
         ),

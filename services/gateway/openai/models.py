@@ -83,6 +83,26 @@ def _as_json(model: Model) -> dict[str, Any]:
         "tokens_per_output_image": limits.tokens_per_output_image,
         "input_modalities": _modalities(limits.input_modalities),
         "output_modalities": _modalities(limits.output_modalities),
+        "audio": _audio(limits),
+        "video": _video(limits),
+    }
+
+
+def _audio(limits: ModelLimits) -> dict[str, float] | None:
+    if not limits.HasField("audio"):
+        return None
+    return {
+        "seconds_per_token": limits.audio.seconds_per_token,
+        "seconds_per_window": limits.audio.seconds_per_window,
+    }
+
+
+def _video(limits: ModelLimits) -> dict[str, int] | None:
+    if not limits.HasField("video"):
+        return None
+    return {
+        "max_frames": limits.video.max_frames,
+        "tokens_per_frame": limits.video.tokens_per_frame,
     }
 
 

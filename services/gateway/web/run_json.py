@@ -4,6 +4,8 @@ import base64
 import math
 from typing import Any
 
+from models.preprocessing.media_types import sniff_mime_type
+from protos.v1.media_pb2 import MODALITY_AUDIO, Media
 from protos.v1.training_orchestrator_pb2 import Run, RunEvent, RunState, SampleShown
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -64,15 +66,29 @@ def _sample_to_json(sample: SampleShown) -> dict[str, Any]:
         "answer_text": sample.answer_text,
         "prompt_image": _data_url(sample.prompt_image_png),
         "answer_image": _data_url(sample.answer_image_png),
+        "prompt_media": [_medium_to_json(media) for media in sample.prompt_media],
         "reward": _finite(sample.reward) if sample.HasField("reward") else None,
+    }
+
+
+def _medium_to_json(media: Media) -> dict[str, Any]:
+    """A recording or a clip; `url` is null for one that was not kept or cannot be played."""
+    is_recording = media.modality == MODALITY_AUDIO
+    mime_type = sniff_mime_type(media.data) or ""
+    is_playable = mime_type.startswith(("audio/",) if is_recording else ("video/", "image/gif"))
+    return {
+        "kind": "recording" if is_recording else "clip",
+        "url": _encoded(media.data, mime_type) if is_playable else None,
     }
 
 
 def _data_url(png: bytes) -> str | None:
     """Only what begins as a PNG is shown to a browser as one."""
-    if not png.startswith(_PNG):
-        return None
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return _encoded(png, "image/png") if png.startswith(_PNG) else None
+
+
+def _encoded(data: bytes, mime_type: str) -> str:
+    return f"data:{mime_type};base64,{base64.b64encode(data).decode()}"
 
 
 def _finite(value: float) -> float | None:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.grammar import Kind
+from models.media import MediaTensors
+from models.preprocessing.media_arrays import MediaArrays
 from services.policy.engine.heads import draw_rows
 from services.policy.engine.kv_cache import KvCache
 from services.policy.engine.observation import observe
@@ -120,12 +122,9 @@ class Batch:
         return np.array(prompt_of_row)
 
     def _encode_media(self, pending: Several[Pending]) -> Tensor | None:
-        """features_FD of all pictures, in the order of their prompts."""
-        tiles = np.concatenate([item.group.prompt.tiles for item in pending])
-        if not len(tiles):
-            return None
-        tiles_N3SS = torch.from_numpy(tiles).permute(0, 3, 1, 2).float() / 255
-        return self._model.encode_tiles(tiles_N3SS).flatten(0, 1)
+        """features_FD of all media, in the order of their prompts."""
+        media = MediaArrays.concatenate([item.group.prompt.media for item in pending])
+        return self._model.encode_media(MediaTensors.from_arrays(media))
 
     def _sample(self, hidden_RD: Tensor, first_row: int) -> StepResult:
         """Draws for the rows from `first_row` on, whose states are given."""

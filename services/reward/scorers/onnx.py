@@ -7,12 +7,14 @@ import asyncio
 import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from models.preprocessing.conversation import Role
+from models.preprocessing.decoding import MediaDecoder
+from models.preprocessing.media_arrays import MediaArrays
 from models.preprocessing.prompt import Preprocessor
 from models.preprocessing.tokenizer import Tokenizer
 from models.reward_config import RewardFile, read_reward_file
@@ -41,7 +43,12 @@ class OnnxScorer(BatchedScorer[_Row]):
     """Scores with a loaded reward model; `compute` runs one batch at a time."""
 
     def __init__(
-        self, name: str, loaded: LoadedReward, compute: Executor, tools: ScorerTools
+        self,
+        name: str,
+        loaded: LoadedReward,
+        compute: Executor,
+        decode: MediaDecoder,
+        tools: ScorerTools,
     ) -> None:
         reward = loaded.file.reward
         info = ScorerInfo(
@@ -58,12 +65,15 @@ class OnnxScorer(BatchedScorer[_Row]):
         super().__init__(info, tools)
         self._loaded = loaded
         self._compute = compute
+        self._decode = decode
         self._buckets = bucket_lengths(loaded.file.model.decoder.max_length)
 
     def prepare(self, item: ScoringItem) -> Prepared[_Row]:
         if item.answer.role is not Role.ASSISTANT:
             raise ItemRejected(f"the answer's role is {item.answer.role}; expected assistant")
-        encoded = self._loaded.preprocessor.encode_with_answer(item.conversation, item.answer)
+        encoded = self._loaded.preprocessor.encode_with_answer(
+            item.conversation, item.answer, self._decode
+        )
         decoder = self._loaded.file.model.decoder
         length = len(encoded.token_ids)
         if length > decoder.max_length:
@@ -76,7 +86,7 @@ class OnnxScorer(BatchedScorer[_Row]):
                 "picture itself as a media part"
             )
         bucket = next(b for b in self._buckets if b >= length)
-        row = _Row(EncodedItem(encoded.token_ids, encoded.tiles), bucket)
+        row = _Row(EncodedItem(encoded.token_ids, encoded.media), bucket)
         return Prepared(row, num_tokens=length, bucket=bucket)
 
     async def execute(self, batch: Sequence[_Row]) -> list[Outcome]:
@@ -113,8 +123,7 @@ def load_reward(folder: Path, num_threads: int) -> LoadedReward:
             f"the tokenizer has fingerprint {preprocessor.fingerprint}; config.json says "
             f"{file.fingerprint}"
         )
-    special = tokenizer.special
-    graphs = RewardGraphs(folder, num_threads, special.image, special.pad)
+    graphs = RewardGraphs(folder, num_threads, file.model, tokenizer.special.pad)
     loaded = LoadedReward(file, preprocessor, graphs)
     try:
         _warm(loaded)
@@ -137,18 +146,41 @@ def bucket_lengths(max_length: int) -> tuple[int, ...]:
 
 
 def _warm(loaded: LoadedReward) -> None:
-    """Runs each bucket once, with a picture where one fits, and checks what comes out."""
-    config = loaded.file.preprocessor
-    tile = np.zeros((1, config.tile_size, config.tile_size, 3), dtype=np.uint8)
+    """Runs each bucket once, with one unit of each kind of media that fits, and checks it."""
     special = loaded.preprocessor.tokenizer.special
+    kinds = _one_of_each_kind(loaded)
     for bucket in bucket_lengths(loaded.file.model.decoder.max_length):
-        has_tile = bucket > config.patches_per_tile
-        ids = np.full(bucket, special.bos, dtype=np.int64)
-        ids[: config.patches_per_tile * has_tile] = special.image
-        item = EncodedItem(ids, tile[: int(has_tile)])
+        ids, media = (
+            np.full(bucket, special.bos, dtype=np.int64),
+            [loaded.preprocessor.media_arrays([])],
+        )
+        start = 0
+        for token, num_tokens, unit in kinds:
+            if start + num_tokens < bucket:
+                ids[start : start + num_tokens] = token
+                media.append(unit)
+                start += num_tokens
+        item = EncodedItem(ids, MediaArrays.concatenate(media))
         heads = loaded.graphs.run([item], bucket).rewards_BK.shape[1]
         if heads != loaded.file.reward.num_heads:
             raise GraphError(f"{heads} heads instead of {loaded.file.reward.num_heads}")
+
+
+def _one_of_each_kind(loaded: LoadedReward) -> list[tuple[int, int, MediaArrays]]:
+    """(placeholder id, how many, the unit) of a black tile, a window of silence, a black frame."""
+    config, model = loaded.file.preprocessor, loaded.file.model
+    nothing = loaded.preprocessor.media_arrays([])
+    black = np.zeros((1, *nothing.tiles_NSS3.shape[1:]), np.uint8)
+    units = [(model.image_token, config.patches_per_tile, replace(nothing, tiles_NSS3=black))]
+    if config.audio is not None:
+        tokens_N = np.array([config.audio.window_frames // config.audio.frames_per_token])
+        silence = np.zeros((1, *nothing.mels_NMT.shape[1:]), np.float32)
+        window = replace(nothing, mels_NMT=silence, mel_tokens_N=tokens_N)
+        units.append((model.audio_token, int(tokens_N[0]), window))
+    if config.video is not None:
+        frame = replace(nothing, frames_NSS3=black, times_N=np.zeros(1, np.float32))
+        units.append((model.video_token, config.video.tokens_per_frame, frame))
+    return units
 
 
 def _probability(logit: float) -> float:

@@ -1,6 +1,6 @@
-"""The two graphs of a reward model (models/export.py) in ONNX Runtime, and what goes into them.
+"""The graphs of a reward model (models/export.py) in ONNX Runtime, and what goes into them.
 
-Legend: B batch, L padded length, D width, K heads, N tiles, S tile side, P patches, F features.
+Legend: B batch, L padded length, D width, K heads, F features.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,16 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.reward_config import TRUNK_GRAPH, VISION_GRAPH
-
-# Tiles that the vision graph takes at once; more add memory, not speed.
-_MAX_TILES = 32
+from models.config import OmniConfig
+from models.preprocessing.media_arrays import MediaArrays
+from models.reward_config import AUDIO_GRAPH, TRUNK_GRAPH, VIDEO_GRAPH, VISION_GRAPH
+from services.reward.scorers.onnx_towers import Tower, frame_units, tile_units, window_units
 
 _Signature = dict[str, tuple[str, int]]
 _VISION_INPUTS: _Signature = {"tiles": ("tensor(float)", 4)}
-_VISION_OUTPUTS: _Signature = {"features": ("tensor(float)", 3)}
+_AUDIO_INPUTS: _Signature = {"mels": ("tensor(float)", 3)}
+_VIDEO_INPUTS: _Signature = {"frames": ("tensor(float)", 4), "times": ("tensor(float)", 1)}
+_FEATURES: _Signature = {"features": ("tensor(float)", 3)}
 _TRUNK_INPUTS: _Signature = {
     "token_ids": ("tensor(int64)", 2),
     "lengths": ("tensor(int64)", 1),
@@ -37,10 +39,10 @@ class GraphError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class EncodedItem:
-    """One item as the graphs take it: int64 [L], uint8 [N, S, S, 3]."""
+    """One item as the graphs take it: int64 [L], and its media."""
 
     token_ids: NDArray[np.int64]
-    tiles: NDArray[np.uint8]
+    media: MediaArrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,71 +54,58 @@ class RawScores:
 
 
 class RewardGraphs:
-    """Both sessions. `run` may be called from one thread at a time."""
+    """The sessions of one model. `run` may be called from one thread at a time."""
 
-    def __init__(self, folder: Path, num_threads: int, image_token: int, pad_token: int) -> None:
-        self._vision = _session(folder / VISION_GRAPH, num_threads)
-        self._trunk = _session(folder / TRUNK_GRAPH, num_threads)
-        self._image_token = image_token
+    def __init__(self, folder: Path, num_threads: int, model: OmniConfig, pad_token: int) -> None:
+        def opened(
+            name: str, inputs: _Signature, outputs: _Signature
+        ) -> onnxruntime.InferenceSession:
+            session = _session(folder / name, num_threads)
+            _check(folder / name, session, inputs, outputs)
+            return session
+
+        vision = opened(VISION_GRAPH, _VISION_INPUTS, _FEATURES)
+        self._towers = [Tower(model.image_token, vision, tile_units)]
+        if model.audio is not None:
+            audio = opened(AUDIO_GRAPH, _AUDIO_INPUTS, _FEATURES)
+            self._towers.append(Tower(model.audio_token, audio, window_units))
+        if model.video is not None:
+            video = opened(VIDEO_GRAPH, _VIDEO_INPUTS, _FEATURES)
+            self._towers.append(Tower(model.video_token, video, frame_units))
+        self._trunk = opened(TRUNK_GRAPH, _TRUNK_INPUTS, _TRUNK_OUTPUTS)
         self._pad_token = pad_token
-        _check(folder / VISION_GRAPH, self._vision, _VISION_INPUTS, _VISION_OUTPUTS)
-        _check(folder / TRUNK_GRAPH, self._trunk, _TRUNK_INPUTS, _TRUNK_OUTPUTS)
-        self._width = int(self._vision.get_outputs()[0].shape[2])
-        self._patches_per_tile = int(self._vision.get_outputs()[0].shape[1])
 
     def run(self, items: Sequence[EncodedItem], length: int) -> RawScores:
-        """Scores items padded to `length` tokens. A tile that several of them show is seen once."""
-        tiles, rows = _unique_tiles(items)
-        lengths_B = np.array([len(item.token_ids) for item in items], dtype=np.int64)
+        """Scores items padded to `length` tokens."""
         token_ids_BL = np.full((len(items), length), self._pad_token, dtype=np.int64)
-        feature_index_BL = np.zeros((len(items), length), dtype=np.int64)
-        for b, (item, tile_rows) in enumerate(zip(items, rows, strict=True)):
+        for b, item in enumerate(items):
             token_ids_BL[b, : len(item.token_ids)] = item.token_ids
-            places = np.flatnonzero(item.token_ids == self._image_token)
-            feature_index_BL[b, places] = self._feature_rows(tile_rows) + 1
+        feature_index_BL, features_FD = self._features(items, token_ids_BL)
         feeds = {
             "token_ids": token_ids_BL,
-            "lengths": lengths_B,
+            "lengths": np.array([len(item.token_ids) for item in items], dtype=np.int64),
             "feature_index": feature_index_BL,
-            "features": self._features_FD(tiles),
+            "features": features_FD,
         }
         rewards_BK, acceptability_B = self._trunk.run(["rewards", "acceptability"], feeds)
         return RawScores(rewards_BK, acceptability_B)
 
-    def _feature_rows(self, tile_rows: list[int]) -> NDArray[np.int64]:
-        """Rows of the features of an item's tiles, patch after patch."""
-        first = np.array(tile_rows, dtype=np.int64)[:, None] * self._patches_per_tile
-        return (first + np.arange(self._patches_per_tile)).reshape(-1)
-
-    def _features_FD(self, tiles: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        if not tiles:  # a graph dimension of 0 is legal, but not every kernel has met one
-            return np.zeros((1, self._width), dtype=np.float32)
-        tiles_N3SS = np.stack(tiles).transpose(0, 3, 1, 2).astype(np.float32) / 255
-        parts = [
-            self._vision.run(["features"], {"tiles": tiles_N3SS[start : start + _MAX_TILES]})[0]
-            for start in range(0, len(tiles), _MAX_TILES)
-        ]
-        return np.concatenate(parts).reshape(-1, self._width)
-
-
-def _unique_tiles(
-    items: Sequence[EncodedItem],
-) -> tuple[list[NDArray[np.uint8]], list[list[int]]]:
-    """The distinct tiles, and for each item the places of its own among them.
-
-    The samples of a group share their prompt's picture, so it goes through the tower once.
-    """
-    places: dict[bytes, int] = {}
-    tiles: list[NDArray[np.uint8]] = []
-    rows: list[list[int]] = []
-    for item in items:
-        rows.append([])
-        for tile in item.tiles:
-            place = places.setdefault(tile.tobytes(), len(tiles))
-            if place == len(tiles):
-                tiles.append(tile)
-            rows[-1].append(place)
-    return tiles, rows
+    def _features(
+        self, items: Sequence[EncodedItem], token_ids_BL: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """(feature_index_BL, 1 + row or 0 for none; features_FD) of all media."""
+        index_BL = np.zeros_like(token_ids_BL)
+        parts: list[NDArray[np.float32]] = []
+        first = 1
+        for tower in self._towers:
+            encoded = tower.encode([item.media for item in items])
+            for index_L, ids_L, rows in zip(index_BL, token_ids_BL, encoded.rows, strict=True):
+                index_L[ids_L == tower.token] = first + rows
+            parts.append(encoded.features_FD)
+            first += len(encoded.features_FD)
+        if first == 1:  # a graph dimension of 0 is legal, but not every kernel has met one
+            parts.append(np.zeros((1, parts[0].shape[1]), np.float32))
+        return index_BL, np.concatenate(parts)
 
 
 def _session(path: Path, num_threads: int) -> onnxruntime.InferenceSession:

@@ -1,13 +1,13 @@
-"""Programs as scorers: the world's checkers, and exact answers. They check against a reference."""
+"""Programs as scorers: the world's checkers, and those of services/common/checks."""
 
 import asyncio
 import json
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.preprocessing.conversation import Text, TokenIds, Turn
+from models.preprocessing.conversation import TokenIds, Turn
+from services.common.checks import CHECKS, Check
 from services.common.world import checkers
 from services.reward.batcher import Prepared
 from services.reward.scorers.batched import BatchedScorer, ScorerTools
@@ -18,8 +18,6 @@ from services.reward.scorers.contract import (
     ScoreStatus,
     ScoringItem,
 )
-
-_EDGES = " \t\n.,;:!?\"'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +66,20 @@ def world(exercise: Exercise) -> Outcome:
     return Outcome.scored(result.score, subscores=result.subscores)
 
 
-def exact(exercise: Exercise) -> Outcome:
-    """`program/exact`: 1 if the answer's text is `reference["answer"]` (or one of them), else 0.
+def checked(check: Check) -> Program:
+    """A check of answers as a program."""
 
-    Compared without case, surrounding punctuation and repeated spaces.
-    """
-    if "answer" not in exercise.reference:
-        raise ItemRejected('the reference has no "answer" to compare with')
-    wanted = exercise.reference["answer"]
-    accepted = {_normalised(one) for one in (wanted if isinstance(wanted, list) else [wanted])}
-    texts = [part.text for part in exercise.answer.parts if isinstance(part, Text)]
-    is_text = len(texts) == len(exercise.answer.parts)
-    return Outcome.scored(float(is_text and _normalised("".join(texts)) in accepted))
+    def program(exercise: Exercise) -> Outcome:
+        result = check(exercise.reference, exercise.answer)
+        return Outcome.scored(result.score, subscores=result.subscores)
+
+    return program
 
 
-PROGRAMS: Mapping[str, Program] = {"program/world": world, "program/exact": exact}
+PROGRAMS: Mapping[str, Program] = {
+    "program/world": world,
+    **{name: checked(check) for name, check in CHECKS.items()},
+}
 
 
 def _reference_of(item: ScoringItem) -> Mapping[str, Any]:
@@ -95,9 +92,3 @@ def _reference_of(item: ScoringItem) -> Mapping[str, Any]:
     if not isinstance(reference, dict):
         raise ItemRejected(f"reference_json must be an object, it is {type(reference).__name__}")
     return reference
-
-
-def _normalised(answer: Any) -> str:
-    text = answer if isinstance(answer, str) else json.dumps(answer)
-    words = unicodedata.normalize("NFKC", text).casefold().split()
-    return " ".join(words).strip(_EDGES)

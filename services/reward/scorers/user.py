@@ -4,9 +4,10 @@
 
 `item` is plain JSON: {"item_id", "task", "prompt": [turn…], "answer": turn, "answer_text": str,
 "reference": any or None, "reference_answers": [turn…], "metadata": {…}}. A turn is {"role",
-"content": [part…]}; a part is {"type": "text", "text"} or {"type": "image", "base64"} with the
-encoded bytes. Return a number, or {"reward": number, "subscores": {name: number}, "rationale":
-str}, or None to abstain. Raise for what cannot be judged: the item is FAILED, never zero.
+"content": [part…]}; a part is {"type": "text", "text"}, or {"type": "image", "audio" or "video",
+"base64"} with the encoded bytes of a file as it was given (PNG, WAV, MP4 …). Return a number, or
+{"reward": number, "subscores": {name: number}, "rationale": str}, or None to abstain. Raise for
+what cannot be judged: the item is FAILED, never zero.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.preprocessing.conversation import Part, Picture, Text, Turn
+from models.preprocessing.conversation import Audio, Part, Picture, Text, Turn, Video
 from services.common.logs import get_logger
 from services.reward.batcher import Prepared
 from services.reward.scorers.batched import BatchedScorer, ScorerTools
@@ -157,7 +158,15 @@ def _part(part: Part) -> dict[str, str]:
         case Text(text):
             return {"type": "text", "text": text}
         case Picture(data):
-            return {"type": "image", "base64": base64.b64encode(data).decode()}
+            return _medium("image", data)
+        case Audio(data):
+            return _medium("audio", data)
+        case Video(data):
+            return _medium("video", data)
     raise ItemRejected(
         "the item holds tokens, which a user's scorer cannot read; send text or media"
     )
+
+
+def _medium(kind: str, data: bytes) -> dict[str, str]:
+    return {"type": kind, "base64": base64.b64encode(data).decode()}

@@ -1,12 +1,14 @@
 """What a step learns from: prompts as the model saw them, each with its sampled answers.
 
-Legend: L prompt length, T answer length, N tiles, S tile side.
+Legend: L prompt length, T answer length.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.preprocessing.media_arrays import MediaArrays
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +30,7 @@ class PromptGroup:
     """One prompt and those of its answers that can be learned from."""
 
     prompt_ids_L: NDArray[np.int64]
-    tiles_NSS3: NDArray[np.uint8]
+    media: MediaArrays
     answers: tuple[Answer, ...]
 
     @property

@@ -1,6 +1,6 @@
 """Judged answers as token ids, and padded batches of them.
 
-Legend: B sequences, L padded length, N tiles, S tile side, M pairs.
+Legend: B sequences, L padded length, M pairs, A judged answers.
 """
 
 from collections.abc import Sequence
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from models.media import MediaTensors
+from models.preprocessing.media_arrays import MediaArrays
 from models.preprocessing.prompt import EncodedPrompt
 
 
@@ -54,7 +55,7 @@ class JudgedBatch:
 
     token_ids_BL: Tensor
     lengths_B: Tensor
-    tiles_N3SS: Tensor
+    media: MediaTensors
     first_M: Tensor
     second_M: Tensor
     outcome_M: Tensor
@@ -79,11 +80,11 @@ def judged_batch(items: Sequence[JudgedItem], pad_id: int) -> JudgedBatch:
     token_ids_BL = np.full((len(sequences), max(lengths)), pad_id, np.int64)
     for row, sequence in zip(token_ids_BL, sequences, strict=True):
         row[: len(sequence.token_ids)] = sequence.token_ids
-    tiles_NSS3: NDArray[np.uint8] = np.concatenate([sequence.tiles for sequence in sequences])
+    media = MediaArrays.concatenate([sequence.media for sequence in sequences])
     return JudgedBatch(
         token_ids_BL=torch.from_numpy(token_ids_BL),
         lengths_B=torch.tensor(lengths),
-        tiles_N3SS=torch.from_numpy(tiles_NSS3).permute(0, 3, 1, 2).float() / 255,
+        media=MediaTensors.from_arrays(media),
         first_M=torch.tensor([start + pair.first for start, pair in pairs], dtype=torch.long),
         second_M=torch.tensor([start + pair.second for start, pair in pairs], dtype=torch.long),
         outcome_M=torch.tensor([pair.outcome for _, pair in pairs], dtype=torch.long),

@@ -25,11 +25,10 @@ def group_likelihood(
     num_groups, num_answers, longest = packed.answer_ids_PGT.shape
     fed_ids_PGt = packed.answer_ids_PGT[:, :, :-1]
     row_ids_PS = torch.cat([packed.prompt_ids_PL, fed_ids_PGt.flatten(1)], dim=1)
-    features_NPD = model.encode_tiles(packed.tiles_N3SS) if len(packed.tiles_N3SS) else None
-    features_FD = None if features_NPD is None else features_NPD.flatten(0, 1)
-    attention = _GroupAttention(packed)
     hidden_PSD = model.decode(
-        model.embed(row_ids_PS, features_FD), _positions_PS(packed), attention
+        model.embed(row_ids_PS, model.encode_media(packed.media)),
+        _positions_PS(packed),
+        _GroupAttention(packed),
     )
     hidden_BTD = _predicting_states(hidden_PSD, packed)
     targets_BT = packed.answer_ids_PGT.view(num_groups * num_answers, longest)

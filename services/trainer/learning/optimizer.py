@@ -66,7 +66,8 @@ class Optimizer:
                 self._adam.state[parameter] = {m: tensors[f"{name}/{m}"].clone() for m in _MOMENTS}
 
 
-def freeze(module: nn.Module) -> None:
-    """Keeps a part as it is."""
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)
+def freeze(*modules: nn.Module) -> None:
+    """Keeps parts as they are."""
+    for module in modules:
+        for parameter in module.parameters():
+            parameter.requires_grad_(False)

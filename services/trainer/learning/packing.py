@@ -1,7 +1,7 @@
 """Groups as padded tensors, one row per group: the prompt once, then all of its answers.
 
 A row is [prompt L | answer 1 of T-1 | … | answer G of T-1]: the last token of an answer predicts
-nothing and is not fed. Prompts with their pictures are computed once for G answers.
+nothing and is not fed. Prompts with their media are computed once for G answers.
 Legend: P groups, L padded prompt length, G answers per group, T padded answer length, B = P·G.
 """
 
@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from models.grammar import Grammar, Kind
+from models.media import MediaTensors
+from models.preprocessing.media_arrays import MediaArrays
 from services.trainer.learning.groups import Answer, PromptGroup
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedGroups:
-    """CPU tensors: int64 ids, bool mask, float32 tiles in 0..1.
+    """CPU tensors: int64 ids, bool mask, media of all prompts.
 
     `mask_BT` is true on tokens that were chosen: not on padding, nor on those that the grammar
     forced. `supports` is empty, or one entry per token as [B][T] (see `Answer.supports`).
@@ -29,7 +31,7 @@ class PackedGroups:
     answer_ids_PGT: Tensor
     mask_BT: Tensor
     sampler_logprobs_BT: Tensor
-    tiles_N3SS: Tensor
+    media: MediaTensors
     supports: tuple[tuple[Tensor | None, ...], ...]
 
 
@@ -41,7 +43,7 @@ def pack(groups: Sequence[PromptGroup], grammar: Grammar) -> PackedGroups:
     prompt_ids_PL = _padded([g.prompt_ids_L for g in groups], pad_id, np.int64)
     answer_ids_BT = _padded([a.token_ids_T for a in answers], pad_id, np.int64)
     lengths_B = torch.tensor([len(a.token_ids_T) for a in answers])
-    tiles_NSS3 = np.concatenate([group.tiles_NSS3 for group in groups])
+    media = MediaArrays.concatenate([group.media for group in groups])
     is_answer_BT = torch.arange(answer_ids_BT.shape[1]) < lengths_B[:, None]
     is_truncated = any(answer.supports for answer in answers)
     return PackedGroups(
@@ -50,7 +52,7 @@ def pack(groups: Sequence[PromptGroup], grammar: Grammar) -> PackedGroups:
         answer_ids_PGT=answer_ids_BT.view(len(groups), num_answers, -1),
         mask_BT=is_answer_BT & (grammar.kinds(answer_ids_BT) != Kind.END_OF_IMAGE),
         sampler_logprobs_BT=_padded([a.sampler_logprobs_T for a in answers], 0, np.float32),
-        tiles_N3SS=torch.from_numpy(tiles_NSS3).permute(0, 3, 1, 2).float() / 255,
+        media=MediaTensors.from_arrays(media),
         supports=tuple(_supports(a) for a in answers) if is_truncated else (),
     )
 

@@ -57,10 +57,7 @@ class PairModel(nn.Module):
         return _NUISANCE_SCALE * self._length_slope
 
     def forward(self, batch: JudgedBatch) -> PairScores:
-        trunk = self.reward.trunk
-        features_FD = (
-            trunk.encode_tiles(batch.tiles_N3SS).flatten(0, 1) if len(batch.tiles_N3SS) else None
-        )
+        features_FD = self.reward.trunk.encode_media(batch.media)
         rewards_BK, acceptability_B = self.reward(batch.token_ids_BL, batch.lengths_B, features_FD)
         delta_MK = rewards_BK[batch.first_M] - rewards_BK[batch.second_M]
         longer_M = batch.lengths_B[batch.first_M] - batch.lengths_B[batch.second_M]

@@ -5,21 +5,33 @@ batches are made in line.
 Legend: B batch, L padded length, N tiles, S tile side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.preprocessing.media_arrays import MediaArrays
 from models.preprocessing.prompt import Preprocessor, without_content
 from models.preprocessing.tokenizer import SpecialTokens
 from services.common.world.families.exercise import Exercise, Family
 from services.common.world.families.vqa import AnswerReference
 from services.common.world.items import WorldItem, make_item
 
-READ_FAMILIES: tuple[Family, ...] = ("caption", "vqa", "align")
 DRAW: Family = "draw"
+
+# Families whose sequences are of like length, so that little of a batch is padding.
+_BATCHED: tuple[tuple[Family, ...], ...] = (
+    ("caption", "vqa", "align"),
+    ("draw",),
+    ("speech", "transcribe"),
+    ("video",),
+    ("dialogue",),
+)
+# About how long an item takes to learn from, relative to a caption.
+_COST: dict[Family, float] = {"speech": 1.2, "transcribe": 0.8, "video": 1.5, "dialogue": 3.5}
 
 _NUM_OTHERS = 1_000_000
 
@@ -32,8 +44,29 @@ class Batch:
     token_ids_BL: NDArray[np.int64]
     prompt_lengths_B: NDArray[np.int64]
     lengths_B: NDArray[np.int64]
-    tiles_NSS3: NDArray[np.uint8]
+    media: MediaArrays
     targets_NSS3: NDArray[np.uint8]
+
+
+def batches_of(
+    items_per_step: Mapping[Family, int], rank: int, processes: int
+) -> list[tuple[Family, ...]]:
+    """The families of each batch of a step that process `rank` computes."""
+    batches = []
+    for families in _BATCHED:
+        counts = {family: items_per_step.get(family, 0) for family in families}
+        mixed = [f for i in range(max(counts.values())) for f in families if i < counts[f]]
+        batches.append(tuple(mixed))
+    loads, shares = [0.0] * processes, [[] for _ in range(processes)]  # type: ignore[var-annotated]
+    for batch in sorted(filter(None, batches), key=_cost, reverse=True):
+        lightest = loads.index(min(loads))
+        loads[lightest] += _cost(batch)
+        shares[lightest].append(batch)
+    return shares[rank]
+
+
+def _cost(families: Sequence[Family]) -> float:
+    return sum(_COST.get(family, 1.0) for family in families)
 
 
 def training_items(
@@ -42,20 +75,24 @@ def training_items(
     step: int,
     families: Sequence[Family],
     wrong_answers: float = 0.0,
+    family_levels: Mapping[Family, Sequence[float]] = MappingProxyType({}),
 ) -> list[WorldItem]:
     """One new item for each family named; items never repeat between steps.
 
     A share `wrong_answers` of them have the answer to another scene, as pairs from the web do.
     """
     rng = Random(f"{seed}-{step}")
-    levels = range(1, len(level_weights) + 1)
-    drawn = rng.choices(levels, level_weights, k=len(families))
+    levels = [_level(rng, family_levels.get(family, level_weights)) for family in families]
     items = []
-    for slot, (family, level) in enumerate(zip(families, drawn, strict=True)):
+    for slot, (family, level) in enumerate(zip(families, levels, strict=True)):
         item = make_item(family, "train", step * len(families) + slot, level, seed)
         is_wrong = rng.random() < wrong_answers
         items.append(with_wrong_answer(item, level, rng) if is_wrong else item)
     return items
+
+
+def _level(rng: Random, weights: Sequence[float]) -> int:
+    return rng.choices(range(1, len(weights) + 1), weights)[0]
 
 
 def with_wrong_answer(item: WorldItem, level: int, rng: Random) -> WorldItem:
@@ -107,14 +144,14 @@ def collate(preprocessor: Preprocessor, items: Sequence[WorldItem], codes_per_im
         row[: len(prompt.token_ids)] = prompt.token_ids
         row[len(prompt.token_ids) : len(prompt.token_ids) + len(answer)] = answer
     targets = [item.target_pixels for item in items if item.target_pixels is not None]
-    tiles_NSS3 = np.concatenate([prompt.tiles for prompt in prompts])
+    media = MediaArrays.concatenate([prompt.media for prompt in prompts])
     return Batch(
         families=tuple(item.family for item in items),
         token_ids_BL=token_ids_BL,
         prompt_lengths_B=np.asarray(prompt_lengths),
         lengths_B=np.asarray(lengths),
-        tiles_NSS3=tiles_NSS3,
-        targets_NSS3=np.stack(targets) if targets else tiles_NSS3[:0],
+        media=media,
+        targets_NSS3=np.stack(targets) if targets else media.tiles_NSS3[:0],
     )
 
 

@@ -7,8 +7,14 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.config import OmniConfig
+from models.config import AudioConfig, OmniConfig, VideoConfig
+from services.common.world.families.exercise import Family
 from services.common.world.sampling import DEFAULT_LEVEL
+
+DEFAULT_MIXTURE: dict[Family, int] = {
+    "caption": 8, "vqa": 8, "align": 8, "draw": 12, "speech": 6, "video": 4, "dialogue": 2,
+    "transcribe": 4,
+}  # fmt: skip
 
 
 class _Section(BaseModel):
@@ -37,8 +43,10 @@ class PictureCodesStage(_Section):
 class ModelStage(_Section):
     """Training of the unified model: warm-up, stable, decay."""
 
-    pictures_per_step: int = Field(24, ge=3, description="caption, vqa and align items, mixed")
-    draws_per_step: int = Field(12, ge=1)
+    items_per_step: dict[Family, int] = Field(DEFAULT_MIXTURE, description="of each family")
+    joins_at: dict[Family, int] = Field(
+        {}, description="step at which a family joins; the others are there from the first"
+    )
     wrong_answers: float = Field(
         0.2, ge=0, le=1, description="share of decay's items with the answer to another scene"
     )
@@ -66,13 +74,17 @@ class PretrainConfig(_Section):
     """All of it. Batches depend on the seed and the step alone."""
 
     seed: int = Field(0, ge=0)
-    threads: int = Field(2, ge=1, description="intra-op threads; the last bits depend on it")
+    threads: int = Field(1, ge=1, description="intra-op threads of each process")
+    processes: int = Field(1, ge=1, le=8, description="that share the work of each step")
     level: int = Field(DEFAULT_LEVEL, ge=1, description="level that is validated")
     level_weights: tuple[float, ...] = Field(
         (0.2, 0.65, 0.1, 0.05), description="chance of each level, from 1, of a training item"
     )
+    family_levels: dict[Family, tuple[float, ...]] = Field(
+        {}, description="the same for families that learn from easier or harder ones"
+    )
     checkpoint_every: int = Field(500, ge=1, description="steps")
-    model: OmniConfig = OmniConfig()
+    model: OmniConfig = OmniConfig(audio=AudioConfig(), video=VideoConfig())
     tokenizer: TokenizerStage = TokenizerStage()
     picture_codes: PictureCodesStage = PictureCodesStage()
     training: ModelStage = ModelStage()
@@ -83,11 +95,17 @@ class PretrainConfig(_Section):
         """Reads a recipe's `[pretrain]` table; an unknown or wrong field is a ValidationError."""
         return cls.model_validate(tomllib.loads(path.read_text()).get("pretrain", {}))
 
+    def mixture(self, step: int) -> dict[Family, int]:
+        """Items of each family at a step."""
+        items, joins_at = self.training.items_per_step, self.training.joins_at
+        return {family: n for family, n in items.items() if n and step >= joins_at.get(family, 0)}
+
     @property
     def digest(self) -> str:
         """Names the resolved recipe in training.json and in the state of a run.
 
-        Threads are left out: they change the last bits, and a run may move to a busier machine.
+        Threads and processes are left out: they change the last bits alone, and a run may move to
+        a busier machine.
         """
-        resolved = self.model_dump_json(exclude={"threads"})
+        resolved = self.model_dump_json(exclude={"threads", "processes"})
         return hashlib.sha256(resolved.encode()).hexdigest()[:16]

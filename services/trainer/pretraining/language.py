@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from models.preprocessing.tokenizer import Tokenizer
-from services.common.world.families.exercise import FAMILIES
+from services.common.world.families.exercise import ALL_FAMILIES
 from services.common.world.items import make_item
 from services.common.world.sampling import LEVELS
 from services.trainer.pretraining.config import TokenizerStage
@@ -25,7 +25,7 @@ def train_tokenizer(config: TokenizerStage) -> Tokenizer:
 
 def _corpus(config: TokenizerStage) -> Iterator[str]:
     for level in LEVELS:
-        for family in FAMILIES:
+        for family in ALL_FAMILIES:
             for index in range(config.items_per_family):
                 item = make_item(family, "train", index, level)
                 yield item.prompt_text

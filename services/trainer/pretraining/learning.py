@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.grammar import Grammar
 from models.likelihood import completion_logprobs
+from models.media import MediaTensors
 from models.omni import OmniModel
 from services.trainer.pretraining.batches import Batch
 from services.trainer.pretraining.config import ModelStage
@@ -35,9 +36,7 @@ def family_losses(model: OmniModel, grammar: Grammar, batch: Batch) -> FamilyLos
     prompt_lengths_B = torch.from_numpy(batch.prompt_lengths_B)
     if len(batch.targets_NSS3):
         _put_codes(model, grammar, token_ids_BL, batch)
-    features_FD = None
-    if len(batch.tiles_NSS3):
-        features_FD = model.encode_tiles(to_model(batch.tiles_NSS3)).flatten(0, 1)
+    features_FD = model.encode_media(MediaTensors.from_arrays(batch.media))
     scored = completion_logprobs(
         model,
         grammar,
@@ -54,13 +53,15 @@ def family_losses(model: OmniModel, grammar: Grammar, batch: Batch) -> FamilyLos
     return FamilyLosses(losses)
 
 
-def build_optimizers(model: OmniModel, settings: ModelStage) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of both transformers, AdamW for the rest.
-
-    The image tokenizer, which stays as it was trained, and the value head get no gradient.
-    """
+def freeze_untrained(model: OmniModel) -> None:
+    """The image tokenizer, which stays as it was trained, and the value head get no gradient."""
     for parameter in [*model.vqmodel.parameters(), *model.value_head.parameters()]:
         parameter.requires_grad_(False)
+
+
+def build_optimizers(model: OmniModel, settings: ModelStage) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of all transformers, AdamW for the rest."""
+    freeze_untrained(model)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     matrices = {name: p for name, p in trained.items() if ".layers." in name and p.ndim == 2}
     others = [p for name, p in trained.items() if name not in matrices]
@@ -99,14 +100,9 @@ def linear_decay(step: int, steps: int) -> float:
 
 
 def update(
-    model: nn.Module,
-    optimizers: Sequence[torch.optim.Optimizer],
-    loss: Tensor,
-    max_grad_norm: float,
+    model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], max_grad_norm: float
 ) -> float:
-    """One step down the loss; returns the norm of the gradient before clipping."""
-    model.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
+    """One step down the gradient; returns its norm before clipping."""
     trained = [p for p in model.parameters() if p.requires_grad]
     norm = nn.utils.clip_grad_norm_(trained, max_grad_norm)
     for optimizer in optimizers:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from models.checkpoint import Checkpoint
 from models.grammar import Kind
+from models.media import MediaTensors
+from models.preprocessing.media_arrays import MediaArrays
 from models.preprocessing.prompt import EncodedPrompt
-from services.trainer.pretraining.pixels import to_model
 
 
 class GrowingCache:
@@ -73,8 +74,8 @@ def _sample_group(
 ) -> list[list[int]]:
     model, grammar = checkpoint.model, checkpoint.grammar
     token_ids_BL = torch.stack([torch.from_numpy(prompt.token_ids) for prompt in prompts])
-    tiles = [to_model(prompt.tiles) for prompt in prompts if len(prompt.tiles)]
-    features_FD = model.encode_tiles(torch.cat(tiles)).flatten(0, 1) if tiles else None
+    media = MediaArrays.concatenate([prompt.media for prompt in prompts])
+    features_FD = model.encode_media(MediaTensors.from_arrays(media))
     hidden_BLD = model.embed(token_ids_BL, features_FD)
     is_allowed_V = grammar.text_mask_V(allow_image=False)
     cache, start = GrowingCache(), 0

@@ -5,28 +5,23 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch.optim import Optimizer
 
-from models.checkpoint import Checkpoint, save
+from models.checkpoint import TOKENIZER, Checkpoint, preprocessing_of, save
 from models.omni import OmniModel
-from models.preprocessing.prompt import Preprocessor, PreprocessorConfig
+from models.preprocessing.prompt import Preprocessor
 from models.preprocessing.tokenizer import Tokenizer
-from services.trainer.pretraining.batches import (
-    DRAW,
-    READ_FAMILIES,
-    blank_prompts,
-    collate,
-    training_items,
-)
 from services.trainer.pretraining.config import PretrainConfig
+from services.trainer.pretraining.gradient_worker import GradientWorker, share
 from services.trainer.pretraining.language import train_tokenizer
 from services.trainer.pretraining.learning import (
     build_optimizers,
-    family_losses,
     schedule,
     set_learning_rates,
     update,
@@ -39,6 +34,7 @@ from services.trainer.pretraining.state import (
     read_progress,
     save_state,
 )
+from services.trainer.pretraining.step_losses import StepLosses
 from services.trainer.pretraining.validation import validation_losses, validation_scores
 
 Report = Callable[[int, dict[str, float]], None]
@@ -75,6 +71,7 @@ class PretrainRun:
                 f" {config.digest}; choose another folder or the same recipe"
             )
         self.checkpoint = Checkpoint(OmniModel(config.model, config.seed), self._preprocessor())
+        self._losses = StepLosses(config, self.checkpoint)
         self._clock = time.monotonic()
 
     def train_picture_codes(self) -> None:
@@ -105,20 +102,21 @@ class PretrainRun:
         model = self.checkpoint.model
         optimizers = build_optimizers(model, settings)
         load_state(self.folder, {"model": model}, optimizers if progress.model_steps else [])
-        while not self._is_done():
-            step = progress.model_steps
-            factor = schedule(step, settings, progress.decay_from)
-            set_learning_rates(optimizers, settings, factor)
-            metrics = self._step(step, optimizers)
-            progress.model_steps += 1
-            if progress.model_steps % _REPORT_EVERY == 0:
-                self.report(progress.model_steps, {**metrics, "learning_rate_factor": factor})
-            if progress.model_steps % self.config.validation.every == 0:
-                self._validate()
-            self._decide_decay()
-            if progress.model_steps % self.config.checkpoint_every == 0:
-                self._save_state({"model": model}, optimizers)
-                save(self.folder / "latest", model, self.checkpoint.preprocessor)
+        with self._workers() as workers:
+            while not self._is_done():
+                step = progress.model_steps
+                factor = schedule(step, settings, progress.decay_from)
+                set_learning_rates(optimizers, settings, factor)
+                metrics = self._step(step, optimizers, workers)
+                progress.model_steps += 1
+                if progress.model_steps % _REPORT_EVERY == 0:
+                    self.report(progress.model_steps, {**metrics, "learning_rate_factor": factor})
+                if progress.model_steps % self.config.validation.every == 0:
+                    self._validate()
+                self._decide_decay()
+                if progress.model_steps % self.config.checkpoint_every == 0:
+                    self._save_state({"model": model}, optimizers)
+                    save(self.folder / "latest", model, self.checkpoint.preprocessor)
 
     def finish(self) -> Path:
         """Writes the final checkpoint and training.json; returns the folder."""
@@ -131,36 +129,40 @@ class PretrainRun:
         (latest / "training.json").write_text(json.dumps(figures, indent=1) + "\n")
         return latest
 
-    def _step(self, step: int, optimizers: Sequence[Optimizer]) -> dict[str, float]:
-        """One update on pictures to be read and pictures to be drawn."""
-        settings, checkpoint = self.config.training, self.checkpoint
-        codes_per_image = checkpoint.model.config.vq.codes_per_image
-        reads = READ_FAMILIES * (settings.pictures_per_step // len(READ_FAMILIES))
-        losses = {}
-        for families in (reads, (DRAW,) * settings.draws_per_step):
-            items = training_items(
-                self.config.seed,
-                self.config.level_weights,
-                step,
-                families,
-                0.0 if self.progress.decay_from is None else settings.wrong_answers,
-            )
-            batch = collate(checkpoint.preprocessor, items, codes_per_image)
-            if DRAW in families:
-                special = checkpoint.preprocessor.tokenizer.special
-                blank_prompts(batch, special, settings.blank_prompts, f"{self.config.seed}-{step}")
-            found = family_losses(checkpoint.model, checkpoint.grammar, batch)
-            losses.update(found.by_family)
-        total = torch.stack(list(losses.values())).sum()
-        norm = update(checkpoint.model, optimizers, total, settings.max_grad_norm)
-        by_family = {f"train_loss_{family}": loss.item() for family, loss in losses.items()}
-        return {**by_family, "grad_norm": norm}
+    def _step(
+        self, step: int, optimizers: Sequence[Optimizer], workers: Sequence[GradientWorker]
+    ) -> dict[str, float]:
+        """One update on items of all families."""
+        settings, model = self.config.training, self.checkpoint.model
+        wrong_answers = 0.0 if self.progress.decay_from is None else settings.wrong_answers
+        for worker in workers:
+            worker.start(step, wrong_answers)
+        losses = self._losses.backward(step, wrong_answers)
+        for worker in workers:
+            losses |= worker.finish()
+        norm = update(model, optimizers, settings.max_grad_norm)
+        return {**{f"train_loss_{f}": loss for f, loss in losses.items()}, "grad_norm": norm}
+
+    @contextmanager
+    def _workers(self) -> Iterator[list[GradientWorker]]:
+        """The processes that share each step with this one."""
+        ranks = range(1, self.config.processes)
+        with ExitStack() as stack:
+            workers: list[GradientWorker] = []
+            if ranks:
+                folder = Path(stack.enter_context(TemporaryDirectory(dir=self.folder)))
+                shared = share(folder, self.config, self.checkpoint.model)
+            for rank in ranks:
+                workers.append(GradientWorker(folder, self.folder / TOKENIZER, shared, rank))
+                stack.callback(workers[-1].close)
+            yield workers
 
     def _validate(self) -> None:
         settings, level = self.config.validation, self.config.level
-        metrics = validation_losses(self.checkpoint, level, settings.loss_items)
+        families = list(self.config.mixture(self.progress.model_steps))
+        metrics = validation_losses(self.checkpoint, families, level, settings.loss_items)
         if settings.score_items:
-            metrics |= validation_scores(self.checkpoint, level, settings.score_items)
+            metrics |= validation_scores(self.checkpoint, families, level, settings.score_items)
         progress = self._touched()
         minutes = progress.elapsed_s / 60
         point = Evaluation(step=progress.model_steps, minutes=minutes, metrics=metrics)
@@ -204,14 +206,9 @@ class PretrainRun:
 
     def _preprocessor(self) -> Preprocessor:
         """The tokenizer is trained once; a resumed run reads it."""
-        path = self.folder / "tokenizer.json"
+        path = self.folder / TOKENIZER
         if not path.is_file():
             train_tokenizer(self.config.tokenizer).save(path)
-        config = PreprocessorConfig(
-            tile_size=self.config.model.vision.tile_size,
-            patches_per_tile=self.config.model.vision.patches_per_tile,
-            codebook_size=self.config.model.vq.codebook_size,
-        )
         tokenizer = Tokenizer.load(path)
         if tokenizer.vocab_size != self.config.model.decoder.vocab_size:
             raise ValueError(
@@ -219,7 +216,7 @@ class PretrainRun:
                 f" {self.config.model.decoder.vocab_size}; raise tokenizer.items_per_family or"
                 " lower both sizes"
             )
-        return Preprocessor(config, tokenizer)
+        return Preprocessor(preprocessing_of(self.config.model), tokenizer)
 
 
 def is_plateau(losses: list[float], patience: int, delta: float) -> bool:

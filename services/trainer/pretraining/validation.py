@@ -9,7 +9,7 @@ from models.checkpoint import Checkpoint
 from models.preprocessing.conversation import Part, Picture, Role, Text, Turn
 from models.preprocessing.images import encode_png
 from services.common.world.checkers import check
-from services.common.world.families.exercise import FAMILIES, Family
+from services.common.world.families.exercise import Family
 from services.common.world.items import WorldItem, make_item
 from services.common.world.sampling import Split
 from services.trainer.pretraining.batches import collate
@@ -22,10 +22,12 @@ _MAX_TEXT_TOKENS = 80
 
 
 @torch.no_grad()
-def validation_losses(checkpoint: Checkpoint, level: int, num_items: int) -> dict[str, float]:
+def validation_losses(
+    checkpoint: Checkpoint, families: Sequence[Family], level: int, num_items: int
+) -> dict[str, float]:
     """`loss_FAMILY` in nats per answer token, and their mean `loss`."""
     losses = {}
-    for family in FAMILIES:
+    for family in families:
         items = items_of(family, "validation", level, num_items)
         batch = collate(checkpoint.preprocessor, items, checkpoint.model.config.vq.codes_per_image)
         found = family_losses(checkpoint.model, checkpoint.grammar, batch)
@@ -35,6 +37,7 @@ def validation_losses(checkpoint: Checkpoint, level: int, num_items: int) -> dic
 
 def validation_scores(
     checkpoint: Checkpoint,
+    families: Sequence[Family],
     level: int,
     num_items: int,
     temperature: float = 1.0,
@@ -47,7 +50,7 @@ def validation_scores(
         f"score_{family}": score_family(
             checkpoint, items_of(family, split, level, num_items), temperature, generator
         )
-        for family in FAMILIES
+        for family in families
     }
     return {"score": float(np.mean(list(scores.values()))), **scores}
 

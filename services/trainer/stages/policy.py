@@ -7,7 +7,7 @@ publish to run/ID.
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from models.preprocessing.conversation import Picture
+from models.preprocessing.conversation import Medium
 from models.preprocessing.images import content_sha256
 from protos.v1 import reward_model_pb2
 from services.common.dataset import TaskItem, TaskSource
@@ -85,10 +85,10 @@ class ScoredRollouts:
         return self._run.record.reward_version
 
 
-def media_of(items: Sequence[TaskItem]) -> dict[str, bytes]:
-    """The pictures of prompts by content hash."""
+def media_of(items: Sequence[TaskItem]) -> dict[str, Medium]:
+    """The media of prompts by content hash."""
     parts = (part for item in items for turn in item.conversation for part in turn.parts)
-    return {content_sha256(p.data): p.data for p in parts if isinstance(p, Picture)}
+    return {content_sha256(p.data): p for p in parts if isinstance(p, Medium)}
 
 
 def _log_failures(run: RunContext, scores: Mapping[str, reward_model_pb2.Score]) -> None:

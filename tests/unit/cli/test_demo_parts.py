@@ -6,10 +6,11 @@ import pytest
 from protos.v1 import content_pb2, judgement_pb2, trajectory_pb2
 from services.cli.evaluation.sampling import Answer
 from services.cli.evaluation.tasks import world_task
-from services.cli.experiments.demo.collection import JudgedItem, tasks_to_judge, to_proto
-from services.cli.experiments.demo.raters import decided_pairs, judge_items
+from services.cli.experiments.collection import JudgedItem, to_proto
 from services.cli.experiments.demo.settings import CollectionSettings, DemoSettings
+from services.cli.experiments.demo.tasks import tasks_to_judge
 from services.cli.experiments.pairs import JudgedPair, pair_accuracy
+from services.cli.experiments.raters import decided_pairs, judge_items
 from services.cli.experiments.stages import read_settings
 from services.cli.runs.recipes import recipes_folder
 from services.common.codecs import turn_to_proto

@@ -60,3 +60,10 @@ def test_an_override_of_another_form_is_refused(setting):
 def test_an_override_into_a_field_is_refused():
     with pytest.raises(UserError, match="is a field"):
         override({"name": "x"}, {"name.first": "y"})
+
+
+def test_files_of_overrides_are_as_the_shell_sees_them(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    overrides = parse_overrides(["data.path=task/data.jsonl", "reward.user_scorer.file=/s.py"])
+    assert overrides["data.path"] == str(tmp_path / "task" / "data.jsonl")
+    assert overrides["reward.user_scorer.file"] == "/s.py"

@@ -13,9 +13,9 @@ from services.cli.stack.children import StackOptions, service_environment
 from services.cli.stack.cores import divide_cores, thread_environment
 from services.cli.stack.layout import layout_at, require_free_ports
 from services.cli.stack.log_tail import log_tail
-from services.cli.stack.readiness import check_health
 from services.cli.stack.state import ProcessRef, UpState, read_state, remove_state, write_state
 from services.cli.stack.survey import duration_text
+from services.common.readiness import check_health
 
 _NAMES = ("policy", "reward", "trainer", "feedback", "gateway")
 
@@ -60,6 +60,7 @@ def test_a_port_in_use_is_named_with_its_service(tmp_path):
 
 def test_a_service_is_told_where_it_and_the_others_are(tmp_path, monkeypatch):
     monkeypatch.setenv("ATTUNE_TRAINER_THREADS", "1")
+    monkeypatch.setenv("ATTUNE_GATEWAY_HOST", "0.0.0.0")
     layout = layout_at(tmp_path, 9000)
     options = StackOptions(dict.fromkeys(_NAMES, 2), (tmp_path / "a", tmp_path / "b"))
     environment = service_environment(layout, layout["trainer"], options)
@@ -71,6 +72,8 @@ def test_a_service_is_told_where_it_and_the_others_are(tmp_path, monkeypatch):
         environment["ATTUNE_TRAINER_USER_SCORER_ROOTS"] == f"{tmp_path}/a{os.pathsep}{tmp_path}/b"
     )
     assert "ATTUNE_TRAINER_THREADS" not in environment
+    assert environment["ATTUNE_TRAINER_HOST"] == "127.0.0.1"
+    assert "ATTUNE_GATEWAY_HOST" not in service_environment(layout, layout["gateway"], options)
 
 
 def test_the_tail_of_a_log_is_its_last_lines(tmp_path):

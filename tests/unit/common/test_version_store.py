@@ -149,6 +149,18 @@ def test_a_lease_keeps_others_out_until_it_expires(store, version):
     assert store.acquire_lease("policy", "stable", "you", ttl_s=60) == first + 2
 
 
+def test_a_lease_that_is_given_back_lets_others_in(store, version):
+    mine = store.acquire_lease("policy", "stable", "me", ttl_s=60)
+    store.release_lease("policy", "stable", "you")
+    with pytest.raises(FailedPrecondition, match="leased to me"):
+        store.acquire_lease("policy", "stable", "you", ttl_s=60)
+    store.release_lease("policy", "stable", "me")
+    yours = store.acquire_lease("policy", "stable", "you", ttl_s=60)
+    assert yours == mine + 1
+    with pytest.raises(FailedPrecondition, match="fenced off"):
+        store.set_alias("policy", "stable", version, mine)
+
+
 def test_a_publisher_that_lost_its_lease_is_fenced_off(store, weights):
     old, new = (store.put("policy", weights(c), "f1").version for c in (b"old", b"new"))
     mine = store.acquire_lease("policy", "stable", "me", ttl_s=-1)

@@ -14,6 +14,10 @@ from services.gateway.validation import describe_validation_error, field_path
             ("body", "messages", 2, "content", 0, "image_url", "image_url", "url"),
             "messages[2].content[0].image_url.url",
         ),
+        (
+            ("body", "messages", 0, "content", 1, "input_audio", "input_audio", "data"),
+            "messages[0].content[1].input_audio.data",
+        ),
         (("body", "stop", 3), "stop[3]"),
         (("query", "after"), "query.after"),
         (("body",), None),

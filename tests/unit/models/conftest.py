@@ -3,10 +3,12 @@ import torch
 
 from models.checkpoint import Checkpoint
 from models.config import (
+    AudioConfig,
     DecoderConfig,
     GenerationConfig,
     ImageTokenizerConfig,
     OmniConfig,
+    VideoConfig,
     VisionConfig,
 )
 from models.omni import OmniModel
@@ -30,6 +32,10 @@ def config(preprocessor: Preprocessor) -> OmniConfig:
             num_heads=2, num_kv_heads=1, mlp_width=24, max_length=64,
         ),
         vision=VisionConfig(tile_size=8, stem_width=4, width=12, num_layers=1, num_heads=2),
+        audio=AudioConfig(
+            num_mels=8, window_frames=32, width=12, num_layers=1, num_heads=2, mlp_width=16
+        ),
+        video=VideoConfig(time_width=4),
         vq=ImageTokenizerConfig(
             image_size=8, channels=(4, 4, 8), norm_groups=2, codebook_size=16, code_width=4
         ),

@@ -96,7 +96,8 @@ def test_gradients_reach_every_part_that_an_answer_uses(checkpoint: Checkpoint) 
     total = model.text_logits(out_BLD).sum() + model.image_logits(out_BLD).sum()
     (total + model.value(out_BLD).sum()).backward()
     silent = [n for n, p in model.named_parameters() if p.grad is None]
-    assert all(name.startswith("vqmodel.") for name in silent)
+    unused = ("vqmodel.", "audio_", "video_")  # test_senses.py
+    assert all(name.startswith(unused) for name in silent)
 
 
 def test_fresh_weights_follow_from_the_seed(config: OmniConfig) -> None:

@@ -6,6 +6,7 @@ import torch
 
 from models.grammar import Kind
 from models.likelihood import completion_logprobs
+from models.media import MediaTensors
 from services.policy.engine.engine import Engine
 from services.policy.engine.request import FinishReason, Group, OutputMode, Sample
 from services.policy.engine.served_model import ServedModel
@@ -126,12 +127,12 @@ def test_guided_logprobs_are_of_the_guided_distribution(
     engine: Engine, served: ServedModel, output: OutputMode
 ) -> None:
     guided = make_group(
-        served, "draw a red circle", num_samples=4, max_tokens=80, output=output,
+        served, "draw a red circle", num_samples=8, max_tokens=80, output=output,
         guidance_scale=3.0, ignore_eos=True,
     )  # fmt: skip
     plain = make_group(served, "what?", picture_seed=2, num_samples=2, index=1, max_tokens=30)
     num_codes = 0
-    for sample in generate(engine, served, [guided, plain])[:4]:
+    for sample in generate(engine, served, [guided, plain])[:8]:
         ids = sample.token_ids_T.tolist()
         logits, kinds = dense_logits(served, guided.prompt, ids)
         blank_logits, _ = dense_logits(served, _blank(served, guided), _blank_answer(served, ids))
@@ -158,7 +159,6 @@ def test_top_logprobs_are_before_truncation(engine: Engine, served: ServedModel)
 def _likelihood(served: ServedModel, group: Group, sample: Sample) -> np.ndarray:
     prompt = group.prompt
     ids = torch.from_numpy(np.concatenate([prompt.token_ids, sample.token_ids_T]))[None]
-    tiles = torch.from_numpy(prompt.tiles).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         return completion_logprobs(
             served.model,
@@ -166,7 +166,7 @@ def _likelihood(served: ServedModel, group: Group, sample: Sample) -> np.ndarray
             ids,
             torch.tensor([len(prompt.token_ids)]),
             torch.tensor([ids.shape[1]]),
-            served.model.encode_tiles(tiles).flatten(0, 1) if len(tiles) else None,
+            served.model.encode_media(MediaTensors.from_arrays(prompt.media)),
             temperature=group.sampling.temperature,
             allow_image=group.sampling.output is not OutputMode.TEXT,
         ).logprobs_BT[0].numpy()  # fmt: skip
@@ -176,7 +176,8 @@ def _blank(served: ServedModel, group: Group):
     """The unconditional prompt, by its definition."""
     special, ids = served.grammar.special, group.prompt.token_ids
     kept = np.isin(ids, [special.bos, special.begin_of_image])
-    return type(group.prompt)(np.where(kept, ids, special.pad), group.prompt.tiles[:0], ())
+    no_media = served.preprocessor.media_arrays([])
+    return type(group.prompt)(np.where(kept, ids, special.pad), no_media, ())
 
 
 def _blank_answer(served: ServedModel, ids: list[int]) -> list[int]:

@@ -1,5 +1,6 @@
 """A tiny random model and an engine of it, shared by the policy service's tests."""
 
+import io
 import queue
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,21 +8,34 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from PIL import Image
 
 from models.attention import DenseAttention
-from models.checkpoint import Checkpoint
+from models.checkpoint import Checkpoint, preprocessing_of
 from models.config import (
+    AudioConfig,
     DecoderConfig,
     GenerationConfig,
     ImageTokenizerConfig,
     OmniConfig,
+    VideoConfig,
     VisionConfig,
 )
 from models.grammar import Kind
+from models.media import MediaTensors
 from models.omni import OmniModel
-from models.preprocessing.conversation import Conversation, Picture, Role, Text, Turn
+from models.preprocessing.audio import encode_wav
+from models.preprocessing.conversation import (
+    Audio,
+    Conversation,
+    Picture,
+    Role,
+    Text,
+    Turn,
+    Video,
+)
 from models.preprocessing.images import encode_png
-from models.preprocessing.prompt import EncodedPrompt, Preprocessor, PreprocessorConfig
+from models.preprocessing.prompt import EncodedPrompt, Preprocessor
 from models.preprocessing.tokenizer import Tokenizer
 from services.policy.engine.batch import StepResult
 from services.policy.engine.engine import Engine
@@ -35,6 +49,10 @@ CONFIG = OmniConfig(
         mlp_width=48, max_length=256,
     ),
     vision=VisionConfig(tile_size=16, width=32, num_layers=1, num_heads=2, mlp_width=32),
+    audio=AudioConfig(
+        num_mels=16, window_frames=80, width=32, num_layers=1, num_heads=2, mlp_width=32
+    ),
+    video=VideoConfig(time_width=4),
     vq=ImageTokenizerConfig(image_size=16, channels=(8, 8), norm_groups=4, codebook_size=64),
     generation=GenerationConfig(embedding_width=8),
 )  # fmt: skip
@@ -45,9 +63,7 @@ VOCAB_SIZE = CONFIG.decoder.vocab_size
 def make_preprocessor() -> Preprocessor:
     words = ["a red circle above a blue square", "what colour is it?", "draw: yes, no"]
     tokenizer = Tokenizer.train(words * 3, vocab_size=VOCAB_SIZE)
-    return Preprocessor(
-        PreprocessorConfig(tile_size=16, patches_per_tile=16, codebook_size=64), tokenizer
-    )
+    return Preprocessor(preprocessing_of(CONFIG), tokenizer)
 
 
 def make_model(seed: int = 1) -> OmniModel:
@@ -69,6 +85,18 @@ def question(text: str, picture_seed: int | None = None) -> Conversation:
     if picture_seed is not None:
         parts.insert(0, Picture(random_png(picture_seed)))
     return (Turn(Role.USER, tuple(parts)),)
+
+
+def heard_and_seen(text: str, seed: int) -> Conversation:
+    """Two user turns: a recording with a clip, then a picture with the text."""
+    recording = encode_wav(
+        np.random.default_rng(seed).normal(size=9_000).clip(-1, 1).astype(np.float32), 16_000
+    )
+    first, *rest = [Image.open(io.BytesIO(random_png(seed + i))) for i in range(3)]
+    file = io.BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=rest, duration=100)
+    heard = Turn(Role.USER, (Audio(recording), Video(file.getvalue())))
+    return (heard, Turn(Role.USER, (Picture(random_png(seed)), Text(text))))
 
 
 def random_png(seed: int, side: int = 16) -> bytes:
@@ -176,9 +204,8 @@ def dense_logits(
 ) -> tuple[torch.Tensor, list[Kind]]:
     """Logits before each answer token by one dense pass, padded to [T, V], and their kinds."""
     model, ids = served.model, [*prompt.token_ids.tolist(), *answer]
-    tiles = torch.from_numpy(prompt.tiles).permute(0, 3, 1, 2).float() / 255
     with torch.inference_mode():
-        features = model.encode_tiles(tiles).flatten(0, 1) if len(tiles) else None
+        features = model.encode_media(MediaTensors.from_arrays(prompt.media))
         hidden = model.decode(
             model.embed(torch.tensor([ids]), features),
             torch.arange(len(ids))[None],

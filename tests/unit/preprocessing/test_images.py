@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 
 from models.preprocessing.images import (
-    MediaError,
     MediaLimits,
     content_sha256,
     decode_picture,
     encode_png,
     tiles_from_picture,
 )
+from models.preprocessing.media_error import MediaError
 
 RNG = np.random.default_rng(0)
 

@@ -24,7 +24,7 @@ def test_a_prompt_is_turns_and_the_header_of_the_answer(preprocessor: Preprocess
         special.user, *encode("it"), special.end, special.assistant,
     ]  # fmt: skip
     assert encoded.token_ids.dtype == np.int64
-    assert encoded.tiles.shape == (0, 8, 8, 3)
+    assert encoded.media.tiles_NSS3.shape == (0, 8, 8, 3)
 
 
 def test_begin_image_asks_for_a_picture(preprocessor: Preprocessor) -> None:
@@ -37,7 +37,7 @@ def test_each_tile_gets_its_placeholders_in_order(preprocessor: Preprocessor) ->
     encoded = preprocessor.encode(conversation)
     is_image = encoded.token_ids == preprocessor.tokenizer.special.image
     assert np.flatnonzero(is_image).tolist() == [2, 3, 4, 5, *range(7, 15)]
-    assert [int(tile.mean()) for tile in encoded.tiles] == [7, 0, 0]
+    assert [int(tile.mean()) for tile in encoded.media.tiles_NSS3] == [7, 0, 0]
     assert encoded.media_sha256 == (content_sha256(PNG), content_sha256(WIDE_PNG))
 
 
@@ -54,7 +54,7 @@ def test_prompt_and_answer_end_with_the_end_of_turn(preprocessor: Preprocessor) 
     answer = Turn(Role.ASSISTANT, (Picture(PNG),))
     encoded = preprocessor.encode_with_answer((user(Text("draw")),), answer)
     assert encoded.token_ids.tolist()[-6:] == [special.assistant, *[special.image] * 4, special.end]
-    assert len(encoded.tiles) == 1
+    assert len(encoded.media.tiles_NSS3) == 1
 
 
 def test_sampled_ids_are_taken_as_they_are(preprocessor: Preprocessor) -> None:

@@ -4,12 +4,15 @@ import pytest
 import torch
 
 from models.config import (
+    AudioConfig,
     DecoderConfig,
     GenerationConfig,
     ImageTokenizerConfig,
     OmniConfig,
+    VideoConfig,
     VisionConfig,
 )
+from services.common.world.families.exercise import ALL_FAMILIES
 from services.trainer.pretraining.config import (
     ModelStage,
     PictureCodesStage,
@@ -31,13 +34,15 @@ def config() -> PretrainConfig:
                 num_kv_heads=1, mlp_width=24,
             ),
             vision=VisionConfig(stem_width=4, width=16, num_layers=1, num_heads=2, mlp_width=16),
+            audio=AudioConfig(width=16, num_layers=1, num_heads=2, mlp_width=16),
+            video=VideoConfig(time_width=4),
             vq=ImageTokenizerConfig(channels=(4, 4, 4), norm_groups=2, codebook_size=16),
             generation=GenerationConfig(embedding_width=8),
         ),
         tokenizer=TokenizerStage(vocab_size=300, items_per_family=20),
         picture_codes=PictureCodesStage(steps=52, batch_size=2, revive_every=7),
         training=ModelStage(
-            pictures_per_step=3, draws_per_step=1, warmup_steps=2, max_stable_steps=7,
+            items_per_step=dict.fromkeys(ALL_FAMILIES, 1), warmup_steps=2, max_stable_steps=7,
             decay_steps=4,
         ),
         validation=ValidationStage(every=3, loss_items=2, score_items=0),

@@ -1,13 +1,17 @@
+from collections import Counter
+
 import numpy as np
+import pytest
 import torch
 
-from models.checkpoint import Checkpoint
+from models.checkpoint import Checkpoint, preprocessing_of
 from models.omni import OmniModel
-from models.preprocessing.prompt import Preprocessor, PreprocessorConfig
+from models.preprocessing.prompt import Preprocessor
 from services.common.world.checkers import check
+from services.common.world.families.exercise import ALL_FAMILIES, Family
 from services.trainer.pretraining.batches import (
     DRAW,
-    READ_FAMILIES,
+    batches_of,
     blank_prompts,
     collate,
     training_items,
@@ -19,12 +23,11 @@ from services.trainer.pretraining.sampling import sample
 from services.trainer.pretraining.validation import answer_turn, items_of
 
 LEVELS = (0.5, 0.5)
+READ_FAMILIES: tuple[Family, ...] = ("caption", "vqa", "align")
 
 
 def make_checkpoint(config: PretrainConfig) -> Checkpoint:
-    preprocessor = Preprocessor(
-        PreprocessorConfig(codebook_size=16), train_tokenizer(config.tokenizer)
-    )
+    preprocessor = Preprocessor(preprocessing_of(config.model), train_tokenizer(config.tokenizer))
     return Checkpoint(OmniModel(config.model), preprocessor)
 
 
@@ -58,6 +61,14 @@ def test_a_share_of_answers_belongs_to_another_scene() -> None:
     assert all(text in ("yes", "no") for kind, text in kinds if kind == "exists")
 
 
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_processes_share_a_step_so_that_all_of_it_is_done_once(processes: int) -> None:
+    wanted = {family: 2 + n for n, family in enumerate(ALL_FAMILIES)}
+    shares = [batches_of(wanted, rank, processes) for rank in range(processes)]
+    assert all(shares)
+    assert Counter(f for share in shares for batch in share for f in batch) == wanted
+
+
 def test_a_batch_holds_prompts_then_answers_then_padding(config: PretrainConfig) -> None:
     preprocessor = make_checkpoint(config).preprocessor
     special = preprocessor.tokenizer.special
@@ -69,14 +80,14 @@ def test_a_batch_holds_prompts_then_answers_then_padding(config: PretrainConfig)
         assert answer == [*preprocessor.tokenizer.encode(item.target_text or ""), special.end]
         assert batch.token_ids_BL[row, prompt - 1] == special.assistant
         assert set(batch.token_ids_BL[row, length:].tolist()) <= {special.pad}
-        assert np.array_equal(batch.tiles_NSS3[row], item.prompt_pixels)
+        assert np.array_equal(batch.media.tiles_NSS3[row], item.prompt_pixels)
 
 
 def test_drawings_leave_room_for_their_codes(config: PretrainConfig) -> None:
     preprocessor = make_checkpoint(config).preprocessor
     batch = collate(preprocessor, training_items(0, LEVELS, 0, (DRAW,) * 2), codes_per_image=64)
     assert (batch.lengths_B - batch.prompt_lengths_B).tolist() == [66, 66]
-    assert batch.tiles_NSS3.shape == (0, 32, 32, 3)
+    assert batch.media.tiles_NSS3.shape == (0, 32, 32, 3)
     assert batch.targets_NSS3.shape == (2, 32, 32, 3)
 
 

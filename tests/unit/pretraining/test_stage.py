@@ -2,11 +2,13 @@ import json
 import math
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from pydantic import ValidationError
 
 from models.checkpoint import load
+from models.omni import OmniModel
 from services.trainer.pretraining.config import PretrainConfig
 from services.trainer.pretraining.learning import schedule
 from services.trainer.pretraining.stage import is_plateau, pretrain
@@ -53,6 +55,39 @@ def test_a_killed_run_continues_to_the_same_bytes(
         pretrain(config, tmp_path / "killed", kill_at(metric, at))
     assert read_progress(tmp_path / "killed") is not None
     assert weights(pretrain(config, tmp_path / "killed", ignore)) == weights(whole)
+
+
+def test_two_processes_learn_what_one_does(config: PretrainConfig, tmp_path) -> None:
+    """To the last bits: sums are taken in another order."""
+    alone = load(pretrain(config, tmp_path / "one", ignore)).model
+    two = config.model_copy(update={"processes": 2})
+    shared = load(pretrain(two, tmp_path / "two", ignore)).model
+    fresh = OmniModel(config.model, config.seed)
+    moved = distance(alone, fresh)
+    assert moved > 0.1
+    assert distance(alone, shared) < 1e-3 * moved
+    assert weights(tmp_path / "two" / "latest") == weights(pretrain(two, tmp_path / "3", ignore))
+
+
+def test_a_process_that_dies_ends_the_run_with_its_state_kept(config, tmp_path) -> None:
+    two = config.model_copy(update={"processes": 2})
+
+    def kill_the_helper(step: int, metrics: dict[str, float]) -> None:
+        if "loss" in metrics and step >= 6:
+            children = psutil.Process().children()
+            [helper] = [c for c in children if any("gradient_worker" in w for w in c.cmdline())]
+            helper.kill()
+
+    with pytest.raises(RuntimeError, match="has ended or hangs"):
+        pretrain(two, tmp_path, kill_the_helper)
+    progress = read_progress(tmp_path)
+    assert progress is not None
+    assert progress.model_steps == 4
+
+
+def distance(first: OmniModel, second: OmniModel) -> float:
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    return max(float((a - b).detach().abs().max()) for a, b in pairs)
 
 
 def test_a_run_ends_with_a_checkpoint_its_curve_and_its_recipe(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from models.preprocessing.conversation import Role, TokenIds, Turn
+from models.preprocessing.conversation import Audio, Role, Text, TokenIds, Turn, Video
 from services.reward.batcher import BatchLimits
 from services.reward.scorers.batched import ScorerTools
 from services.reward.scorers.contract import (
@@ -166,6 +166,22 @@ def score(item):
         one = item("yes", task="mine", reference_json='{"wanted": ["yes"]}')
         [outcome] = (await scorer.score(ScoringCall([one]))).outcomes
     assert outcome.reward == 1.0, outcome.error
+
+
+async def test_the_function_is_given_recordings_and_clips_as_they_came(tmp_path) -> None:
+    source = """
+import base64
+def score(item):
+    audio, text, video = item["prompt"][0]["content"]
+    assert [part["type"] for part in (audio, text, video)] == ["audio", "text", "video"]
+    assert base64.b64decode(audio["base64"]) == b"RIFF of a recording", audio
+    return len(base64.b64decode(video["base64"]))
+"""
+    parts = (Audio(b"RIFF of a recording"), Text("which one?"), Video(b"GIF89a of a clip"))
+    async with running(tmp_path, source) as scorer:
+        one = ScoringItem("1", (Turn(Role.USER, parts),), answered("the second"))
+        [outcome] = (await scorer.score(ScoringCall([one]))).outcomes
+    assert outcome.reward == len(b"GIF89a of a clip"), outcome.error
 
 
 async def test_the_function_imports_its_neighbours(tmp_path) -> None:

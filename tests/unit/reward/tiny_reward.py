@@ -2,25 +2,40 @@
 
 import atexit
 import functools
+import io
 import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
+from PIL import Image
 
+from models.checkpoint import preprocessing_of
 from models.config import (
+    AudioConfig,
     DecoderConfig,
     GenerationConfig,
     ImageTokenizerConfig,
     OmniConfig,
+    VideoConfig,
     VisionConfig,
 )
 from models.export import export_reward
 from models.omni import OmniModel
-from models.preprocessing.conversation import Conversation, Part, Picture, Role, Text, Turn
+from models.preprocessing.audio import encode_wav
+from models.preprocessing.conversation import (
+    Audio,
+    Conversation,
+    Part,
+    Picture,
+    Role,
+    Text,
+    Turn,
+    Video,
+)
 from models.preprocessing.images import encode_png
-from models.preprocessing.prompt import Preprocessor, PreprocessorConfig
+from models.preprocessing.prompt import Preprocessor
 from models.preprocessing.tokenizer import Tokenizer
 from models.reward import RewardModel
 from models.reward_config import Calibration, RewardConfig
@@ -35,17 +50,22 @@ POISON = "~"
 @functools.cache
 def make_preprocessor() -> Preprocessor:
     tokenizer = Tokenizer.train(["a red circle is left of a blue square"] * 4, vocab_size=300)
-    return Preprocessor(PreprocessorConfig(), tokenizer)
+    return Preprocessor(preprocessing_of(make_config(tokenizer)), tokenizer)
 
 
 def make_reward(
     attention: str = "causal", pooling: str = "last", num_heads: int = 2, seed: int = 0
 ) -> RewardModel:
     """Random, tiny, with a value spread that scores can be told apart by."""
-    preprocessor = make_preprocessor()
-    config = OmniConfig(
+    config = make_config(make_preprocessor().tokenizer)
+    reward = RewardConfig(attention=attention, pooling=pooling, num_heads=num_heads)
+    return RewardModel(OmniModel(config, seed=seed), reward, seed=seed).eval()
+
+
+def make_config(tokenizer: Tokenizer) -> OmniConfig:
+    return OmniConfig(
         decoder=DecoderConfig(
-            vocab_size=preprocessor.tokenizer.vocab_size,
+            vocab_size=tokenizer.vocab_size,
             width=32,
             num_layers=2,
             num_heads=4,
@@ -54,12 +74,13 @@ def make_reward(
             max_length=MAX_LENGTH,
         ),
         vision=VisionConfig(stem_width=8, width=16, num_layers=1, num_heads=2, mlp_width=32),
+        audio=AudioConfig(
+            num_mels=16, window_frames=80, width=32, num_layers=1, num_heads=2, mlp_width=32
+        ),
+        video=VideoConfig(time_width=4),
         vq=ImageTokenizerConfig(channels=(8, 8, 8), norm_groups=4),
         generation=GenerationConfig(embedding_width=8),
-        image_token=preprocessor.tokenizer.special.image,
     )
-    reward = RewardConfig(attention=attention, pooling=pooling, num_heads=num_heads)
-    return RewardModel(OmniModel(config, seed=seed), reward, seed=seed).eval()
 
 
 def exported(attention: str = "causal", pooling: str = "last") -> Path:
@@ -100,6 +121,21 @@ def picture(seed: int = 0, width: int = 32, height: int = 32) -> bytes:
     return encode_png(pixels)
 
 
+def recording(seed: int = 0) -> bytes:
+    """A fraction of a second of noise, from one window to two."""
+    samples = np.random.default_rng(seed).normal(size=6_000 + 800 * seed) / 4
+    return encode_wav(samples.clip(-1, 1).astype(np.float32), 16_000)
+
+
+def clip(seed: int = 0) -> bytes:
+    """A GIF of three frames of noise."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    first, *rest = [Image.fromarray(frame) for frame in pixels]
+    file = io.BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=rest, duration=100)
+    return file.getvalue()
+
+
 def asked(text: str = "what is this?", image: bytes | None = None) -> Conversation:
     parts: tuple[Part, ...] = (Text(text),) if image is None else (Picture(image), Text(text))
     return (Turn(Role.USER, parts),)
@@ -115,10 +151,12 @@ def item(answer: str | bytes = "a red circle", index: int = 0, **fields: str) ->
 
 
 def various_items(count: int) -> list[ScoringItem]:
-    """Text and pictures in prompt and answer, of many lengths, no two alike."""
+    """Media of all kinds and text in prompt and answer, of many lengths, no two alike."""
     items: list[ScoringItem] = []
     for i in range(count):
         prompt = asked(f"question {i}", picture(i) if i % 3 else None)
+        if i % 5 == 1:
+            prompt = (*prompt, Turn(Role.USER, (Audio(recording(i)), Video(clip(i)))))
         answer = answered(picture(100 + i)) if i % 4 == 0 else answered(f"answer {i} " * (i % 7))
         items.append(ScoringItem(f"item-{i}", prompt, answer))
     return items

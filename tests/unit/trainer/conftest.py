@@ -3,18 +3,20 @@
 import numpy as np
 import pytest
 
-from models.checkpoint import Checkpoint
+from models.checkpoint import Checkpoint, preprocessing_of
 from models.config import (
+    AudioConfig,
     DecoderConfig,
     GenerationConfig,
     ImageTokenizerConfig,
     OmniConfig,
+    VideoConfig,
     VisionConfig,
 )
 from models.omni import OmniModel
 from models.preprocessing.conversation import Picture, Role, Text, Turn
 from models.preprocessing.images import encode_png
-from models.preprocessing.prompt import Preprocessor, PreprocessorConfig
+from models.preprocessing.prompt import Preprocessor
 from models.preprocessing.tokenizer import Tokenizer
 from services.trainer.learning.groups import Answer, PromptGroup
 
@@ -34,11 +36,15 @@ def checkpoint(tokenizer):
             head_size=8, mlp_width=48, max_length=256,
         ),
         vision=VisionConfig(width=32, num_layers=1, num_heads=2, mlp_width=48, stem_width=8),
+        audio=AudioConfig(
+            num_mels=16, window_frames=80, width=32, num_layers=1, num_heads=2, mlp_width=32
+        ),
+        video=VideoConfig(time_width=4),
         vq=vq,
         generation=GenerationConfig(embedding_width=8),
         image_token=tokenizer.special.image,
     )  # fmt: skip
-    preprocessor = Preprocessor(PreprocessorConfig(codebook_size=16), tokenizer)
+    preprocessor = Preprocessor(preprocessing_of(config), tokenizer)
     return Checkpoint(OmniModel(config, seed=1).eval(), preprocessor)
 
 
@@ -69,7 +75,7 @@ def prompt_group(checkpoint, conversation, answers, begin_image=False):
     encoded = checkpoint.preprocessor.encode(conversation, begin_image=begin_image)
     return PromptGroup(
         prompt_ids_L=encoded.token_ids,
-        tiles_NSS3=encoded.tiles,
+        media=encoded.media,
         answers=tuple(
             Answer(np.asarray(ids), np.zeros(len(ids), np.float32), reward=float(i % 2))
             for i, ids in enumerate(answers)

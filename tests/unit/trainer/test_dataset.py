@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from models.preprocessing.conversation import Picture, Role, Text, Turn
+from models.preprocessing.conversation import Audio, Picture, Role, Text, Turn, Video
 from services.common.dataset import DatasetError, JsonlSource, WorldSource
 from tests.support.pictures import png
+from tests.support.sound_and_clips import moving_square, tone
 
 
 def write(folder, *rows):
@@ -17,6 +18,10 @@ def write(folder, *rows):
 
 def row(name, **fields):
     return {"id": name, "messages": [{"role": "user", "content": f"ask {name}"}], **fields}
+
+
+def asking(*parts):
+    return row("x") | {"messages": [{"role": "user", "content": list(parts)}]}
 
 
 def test_world_items_take_turns_and_depend_on_their_place_alone():
@@ -54,6 +59,20 @@ def test_rows_with_pictures_targets_and_splits(tmp_path):
     assert [item.item_id for item in JsonlSource(path, "heldout").items()] == ["three"]
 
 
+def test_a_row_may_hold_recordings_and_clips_among_its_words(tmp_path):
+    (tmp_path / "said.wav").write_bytes(tone())
+    (tmp_path / "moves.gif").write_bytes(moving_square())
+    content = [
+        {"type": "text", "text": "first hear:"},
+        {"type": "audio", "path": "said.wav"},
+        {"type": "video", "path": "moves.gif"},
+    ]
+    path = write(tmp_path, {"id": "one", "messages": [{"role": "user", "content": content}]})
+    [one] = JsonlSource(path).items()
+    parts = (Text("first hear:"), Audio(tone()), Video(moving_square()))
+    assert one.conversation == (Turn(Role.USER, parts),)
+
+
 def test_each_epoch_brings_every_row_once_in_an_order_of_its_own(tmp_path):
     path = write(tmp_path, *(row(str(i)) for i in range(7)))
     source = JsonlSource(path, seed=1)
@@ -73,6 +92,13 @@ def test_each_epoch_brings_every_row_once_in_an_order_of_its_own(tmp_path):
         (json.dumps(row("x", colour=1)), "line 2, colour: Extra inputs are not permitted"),
         (json.dumps(row("x", split="test")), "line 2, split: Input should be 'train' or 'heldout'"),
         (json.dumps(row("x", target={"type": "image", "path": "no.png"})), "no file"),
+        (
+            json.dumps(row("x", target={"type": "audio", "path": "a.wav"})),
+            "line 2, target.0: Input tag 'audio' .* expected tags: 'text', 'image'",
+        ),
+        (json.dumps(asking({"type": "audio", "path": "no.wav"})), "line 2: no file .*no.wav"),
+        (json.dumps(asking({"type": "video"})), "line 2, messages.0.content.0.video.path: Field"),
+        (json.dumps(asking({"type": "sound", "path": "a.wav"})), "'text', 'image', 'audio', 'vid"),
         (json.dumps(row("a")), "id 'a' stands in two rows"),
     ],
 )

@@ -8,14 +8,14 @@ import torch
 
 from models.grammar import Kind
 from models.likelihood import completion_logprobs
+from models.media import MediaTensors
 from services.trainer.learning.likelihood import group_likelihood
 from services.trainer.learning.packing import pack, row_tokens
 
 
 def dense_likelihood(checkpoint, group, answer, temperature=1.0):
     ids = torch.from_numpy(np.concatenate([group.prompt_ids_L, answer.token_ids_T]))[None]
-    tiles = torch.from_numpy(group.tiles_NSS3).permute(0, 3, 1, 2).float() / 255
-    features = checkpoint.model.encode_tiles(tiles).flatten(0, 1) if len(tiles) else None
+    features = checkpoint.model.encode_media(MediaTensors.from_arrays(group.media))
     prompt_lengths, lengths = torch.tensor([len(group.prompt_ids_L)]), torch.tensor([ids.shape[1]])
     return completion_logprobs(
         checkpoint.model, checkpoint.grammar, ids, prompt_lengths, lengths, features, temperature

@@ -77,7 +77,7 @@ def test_overrides_take_toml_values_and_bare_words():
         ({"steps": "-1"}, "policy.steps: Input should be greater than or equal to 1 (got -1)"),
         ({"steps.more": "1"}, "override 'steps.more': 'steps' is a field, not a section"),
         ({"name": "No Good"}, "policy.name: String should match pattern"),
-        ({"data.families": '["paint"]'}, "'caption', 'vqa', 'draw' or 'align'"),
+        ({"data.families": '["paint"]'}, "'caption', 'vqa', 'draw', 'align', 'speech'"),
         ({"data.split": "heldout"}, "policy.data.world.split: Input should be 'train'"),
         ({"reward.alias": "mine"}, "name exactly one of alias, version, user_scorer, blend"),
         ({"initial.version": "policy-1"}, None),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from models.preprocessing.conversation import Picture
 from models.preprocessing.images import content_sha256
 from protos.v1 import reward_model_pb2, trajectory_pb2
 from services.common.errors import DataLoss, FailedPrecondition
@@ -50,7 +51,7 @@ def segment(checkpoint, step=1):
         header,
         (group(checkpoint, sample("a"), sample("b"), picture=picture),),
         {"a": score("a"), "b": score("b", None, reward_model_pb2.SCORE_STATUS_TIMEOUT)},
-        {content_sha256(picture): picture},
+        {content_sha256(picture): Picture(picture)},
     )
 
 
@@ -122,9 +123,9 @@ def test_pictures_come_back_as_tiles_and_supports_as_ids(checkpoint):
     support = [trajectory_pb2.Support(ids=[20, 25]), trajectory_pb2.Support()]
     asked = group(checkpoint, sample("a", support=support), sample("b"), picture=picture)
     scores = {name: score(name) for name in "ab"}
-    media = {content_sha256(picture): picture}
+    media = {content_sha256(picture): Picture(picture)}
     (found,) = scored_groups([asked], scores, media, checkpoint.preprocessor).groups
-    assert found.tiles_NSS3.shape == (1, 32, 32, 3)
+    assert found.media.tiles_NSS3.shape == (1, 32, 32, 3)
     first, second = found.answers[0].supports
     assert np.array_equal(first, [20, 25])
     assert second is None

@@ -9,7 +9,7 @@ import pytest
 from models.preprocessing.conversation import Picture, Role, Text
 from models.preprocessing.images import decode_picture
 from services.common.world.checkers import check
-from services.common.world.families.exercise import FAMILIES
+from services.common.world.families.exercise import ALL_FAMILIES, FAMILIES
 from services.common.world.items import make_item
 from services.common.world.sampling import DEFAULT_LEVEL, LEVELS, SPLITS
 
@@ -18,7 +18,7 @@ def same_pixels(first, second):
     return first is second is None or np.array_equal(first, second)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ALL_FAMILIES)
 @pytest.mark.parametrize("split", SPLITS)
 def test_an_item_is_the_same_each_time(family, split):
     for index in range(20):
@@ -37,7 +37,7 @@ def test_an_item_is_the_same_each_time(family, split):
         assert first.target == second.target
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ALL_FAMILIES)
 def test_index_seed_and_level_each_change_the_items(family):
     def prompts(level=DEFAULT_LEVEL, seed=0, start=0):
         items = [make_item(family, "train", start + i, level, seed) for i in range(10)]
@@ -48,7 +48,7 @@ def test_index_seed_and_level_each_change_the_items(family):
     assert prompts() != prompts(start=10)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ALL_FAMILIES)
 @pytest.mark.parametrize("level", LEVELS)
 def test_each_target_is_right_by_its_own_checker_and_reference(family, level):
     for index in range(300):
@@ -86,7 +86,7 @@ def test_prompts_tell_the_families_apart():
 
 
 def test_prompts_and_answers_are_lower_case_and_short():
-    for family in FAMILIES:
+    for family in ALL_FAMILIES:
         for level in LEVELS:
             for index in range(100):
                 item = make_item(family, "train", index, level)
@@ -137,3 +137,25 @@ def test_items_do_not_change_between_versions_lest_checkpoints_and_figures_lose_
     pixels = item.target_pixels if item.prompt_pixels is None else item.prompt_pixels
     assert (item.prompt_text, item.target_text) == (prompt, target)
     assert crc32(pixels.tobytes()) == pixels_crc
+
+
+@pytest.mark.parametrize(
+    ("family", "asked", "target"),
+    [
+        ("speech", ("", "is there a red cross?"), "no"),
+        ("video", ("what moves?", None), "purple triangle"),
+        (
+            "dialogue",
+            (
+                "how many things are there?\n3\nblue square\n"
+                "is there a blue square in the first picture?",
+                "what is below the purple circle?",
+            ),
+            "no",
+        ),
+        ("transcribe", ("transcribe what is said.", "one nine"), "one nine"),
+    ],
+)
+def test_items_with_sound_or_clips_do_not_change_either(family, asked, target):
+    exercise = make_item(family, "heldout", 7, level=3).exercise
+    assert (exercise.prompt_text, exercise.spoken, exercise.target_text) == (*asked, target)

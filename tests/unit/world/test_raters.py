@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from models.preprocessing.conversation import Audio, Role, Text, Turn, Video
 from services.common.world.checkers import check
 from services.common.world.items import make_item
 from services.common.world.raters import PairOutcome, SimulatedRater, simulated_panel
@@ -96,6 +97,26 @@ def test_drawings_are_judged_as_well():
     assert outcome == PairOutcome.SECOND
 
 
+def test_answers_that_differ_in_sound_or_clip_alone_are_told_apart():
+    rater = SimulatedRater(
+        "noisy", noise=0.5, both_bad_below=-9, left_bias=0, tie_margin=1e-9, lapse_rate=0
+    )
+    for kind in (Audio, Video):
+        answers = (Turn(Role.ASSISTANT, (kind(data),)) for data in (b"one", b"two"))
+        assert PairOutcome.TIE not in outcomes(rater, *answers, num_items=20)
+
+
 def test_a_broken_reference_is_an_error_and_no_judgement(says):
     with pytest.raises(ValueError, match="reference"):
         EXACT.rate({}, "caption", says(RIGHT))
+
+
+def test_raters_judge_by_any_truth_that_they_are_given():
+    def length(family, reference, answer):
+        return min(len(answer.parts[0].text) / 10, 1.0)
+
+    short, long = (Turn(Role.ASSISTANT, (Text(text),)) for text in ("ab", "abcdefghij"))
+    outcomes = [
+        rater.judge_pair({}, "anything", short, long) for rater in simulated_panel(20, 0, length)
+    ]
+    assert outcomes.count(PairOutcome.SECOND) >= 17

@@ -1,8 +1,7 @@
 """The demo: the whole loop on the default world, in ten minutes on two cores.
 
-settings: deploy/recipes/demo.toml · collection: answers to be judged · raters: simulated ones ·
-reward_check: held-out pair accuracy · story: the stages in order · report: table and figures ·
-command: `attune demo`.
+settings: deploy/recipes/demo.toml · tasks: what is answered and judged · story: the stages in order
+· report: table and figures · command: `attune demo`.
 """
 
 from services.cli.experiments.demo.settings import DemoSettings

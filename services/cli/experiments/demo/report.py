@@ -16,8 +16,8 @@ from services.cli.evaluation.report import (
     unscored_lines,
 )
 from services.cli.evaluation.scorecard import Scorecard, mean_difference
-from services.cli.experiments.demo.reward_check import RewardCheck
 from services.cli.experiments.demo.settings import DemoSettings
+from services.cli.experiments.reward_check import RewardCheck
 from services.cli.experiments.stages import Story
 from services.cli.stack.state import UpState
 from services.cli.stack.survey import resident_bytes

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field
 
 from services.cli.evaluation.tasks import WORLD_FAMILIES
+from services.cli.experiments.settings import JudgingSettings, RunSettings
 from services.cli.experiments.stages import Section
 from services.common.world.families.exercise import Family
 from services.common.world.sampling import DEFAULT_LEVEL, LEVELS
@@ -17,29 +18,11 @@ class EvaluationSettings(Section):
     budget_s: float = Field(30, gt=0, description="of one policy's evaluation")
 
 
-class CollectionSettings(Section):
+class CollectionSettings(JudgingSettings):
     """What is answered and judged; world items of the split `train`, and `validation` to check."""
 
     items_per_family: int = Field(250, ge=1)
     check_items_per_family: int = Field(60, ge=1, description="not in the snapshot")
-    samples_per_item: int = Field(4, ge=2)
-    pairs_per_item: int = Field(4, ge=1)
-    raters: int = Field(5, ge=1)
-    repeat_share: float = Field(0.1, ge=0, le=1, description="pairs that a second rater judges")
-    budget_s: float = Field(60, gt=0)
-    judging_budget_s: float = Field(30, gt=0)
-
-
-class RunSettings(Section):
-    """One run: its recipe, and how long it may take."""
-
-    recipe: str
-    budget_s: float = Field(gt=0)
-
-    @property
-    def overrides(self) -> dict[str, str]:
-        """The budget, as the recipe's time limit."""
-        return {"time_limit_s": str(self.budget_s)}
 
 
 class DemoSettings(Section):

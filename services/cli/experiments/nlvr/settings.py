@@ -2,19 +2,8 @@
 
 from pydantic import Field
 
+from services.cli.experiments.settings import RunSettings
 from services.cli.experiments.stages import Section
-
-
-class NlvrRun(Section):
-    """One run: its recipe, and how long it may take."""
-
-    recipe: str
-    budget_s: float = Field(gt=0)
-
-    @property
-    def overrides(self) -> dict[str, str]:
-        """The budget, as the recipe's time limit."""
-        return {"time_limit_s": str(self.budget_s)}
 
 
 class NlvrSettings(Section):
@@ -26,6 +15,6 @@ class NlvrSettings(Section):
     renderings: int = Field(6, ge=1, le=6, description="of each training picture, in the task file")
     import_budget_s: float = Field(30, gt=0)
     evaluation_budget_s: float = Field(15, gt=0)
-    reward: NlvrRun
-    start: NlvrRun
-    policy: NlvrRun
+    reward: RunSettings
+    start: RunSettings
+    policy: RunSettings

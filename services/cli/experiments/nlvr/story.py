@@ -15,8 +15,9 @@ from services.cli.experiments.nlvr.floors import floors_of
 from services.cli.experiments.nlvr.importing import to_item, to_judgements, write_task
 from services.cli.experiments.nlvr.report import NlvrOutcome, outcome_figures, print_outcome
 from services.cli.experiments.nlvr.reward_check import RewardAgreement, check_reward
-from services.cli.experiments.nlvr.settings import NlvrRun, NlvrSettings
+from services.cli.experiments.nlvr.settings import NlvrSettings
 from services.cli.experiments.nlvr.source import read_examples, split_by_sentence
+from services.cli.experiments.settings import RunSettings
 from services.cli.experiments.stages import Story, read_settings
 from services.cli.experiments.training import train
 from services.cli.stack.connection import Services
@@ -104,7 +105,7 @@ class _Nlvr:
                 self._story.tell(f"prefers the right answer on {share:.3f} of held-out pictures")
         return version, agreement
 
-    def _improve(self, title: str, run: NlvrRun, extra: dict[str, str]) -> str:
+    def _improve(self, title: str, run: RunSettings, extra: dict[str, str]) -> str:
         overrides = run.overrides | {
             "data.path": str(self._task_file),
             "initial.alias": self._settings.initial,

@@ -1,7 +1,7 @@
 """Scores one answer of the task TASK_NAME; the reward service runs it in a process of its own.
 
 `item` has "answer_text", "reference" (as in data.jsonl), "prompt" and "answer" (turns with their
-parts; pictures as base64), "task", "item_id". Return a number, a dict with "reward" and
+parts; media as base64), "task", "item_id". Return a number, a dict with "reward" and
 "subscores", or None to abstain. Raise for what cannot be judged: it is then no score, not zero.
 """
 

@@ -10,7 +10,7 @@ import re
 from models.preprocessing.conversation import Turn
 from services.common.world.answers import CheckResult, SceneReference, ThingReference, text_of
 from services.common.world.drawing import draw_scene
-from services.common.world.families.exercise import Exercise, reference_of
+from services.common.world.families.exercise import Exercise, reference_of, user
 from services.common.world.language import (
     MAX_ANSWER_CHARS,
     Phrase,
@@ -39,9 +39,9 @@ def compose(scenes: SceneSource) -> Exercise:
     """A picture and a sentence about it."""
     scene = scenes.next()
     told = statements_of(scene, scenes.rng)
+    question = scenes.rng.choice(PROMPTS).format(sentence_of(scene, told))
     return Exercise(
-        prompt_text=scenes.rng.choice(PROMPTS).format(sentence_of(scene, told)),
-        prompt_pixels=draw_scene(scene),
+        prompt=(user(draw_scene(scene), question),),
         target_text=placements_of(scene),
         reference=reference_of(scene, []),
     )

@@ -7,7 +7,7 @@ where the level tells sizes, and one relation fewer than there are things.
 from models.preprocessing.conversation import Turn
 from services.common.world.answers import CheckResult, SceneReference, f1, text_of
 from services.common.world.drawing import draw_scene
-from services.common.world.families.exercise import Exercise, reference_of
+from services.common.world.families.exercise import Exercise, reference_of, user
 from services.common.world.language import (
     Phrase,
     Statement,
@@ -26,8 +26,7 @@ def compose(scenes: SceneSource) -> Exercise:
     """A picture to describe."""
     scene = scenes.next()
     return Exercise(
-        prompt_text=scenes.rng.choice(PROMPTS),
-        prompt_pixels=draw_scene(scene),
+        prompt=(user(draw_scene(scene), scenes.rng.choice(PROMPTS)),),
         target_text=sentence_of(scene),
         reference=reference_of(scene, scene.relations()),
     )

@@ -18,7 +18,7 @@ from services.common.world.answers import (
 )
 from services.common.world.detector import Detection, detect
 from services.common.world.drawing import draw_scene
-from services.common.world.families.exercise import Exercise, reference_of
+from services.common.world.families.exercise import Exercise, reference_of, user
 from services.common.world.language import sentence_of, statements_of
 from services.common.world.sampling import SceneSource
 from services.common.world.scenes import DRAWN_SLOPE, relation_between, size_of
@@ -30,8 +30,9 @@ def compose(scenes: SceneSource) -> Exercise:
     """A sentence to draw; the target is the scene that it was taken from."""
     scene = scenes.next()
     told = statements_of(scene, scenes.rng)
+    request = scenes.rng.choice(PROMPTS).format(sentence_of(scene, told))
     return Exercise(
-        prompt_text=scenes.rng.choice(PROMPTS).format(sentence_of(scene, told)),
+        prompt=(user(request),),
         target_pixels=draw_scene(scene),
         reference=reference_of(scene, told),
     )

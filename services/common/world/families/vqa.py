@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.preprocessing.conversation import Turn
 from services.common.world.answers import CheckResult, text_of
 from services.common.world.drawing import draw_scene
-from services.common.world.families.exercise import Exercise
+from services.common.world.families.exercise import Exercise, user
 from services.common.world.language import MAX_ANSWER_CHARS, normalized
-from services.common.world.questions import question_kinds
+from services.common.world.questions import ask
 from services.common.world.sampling import SceneSource
 
 PROMPTS = ("{}", "answer the question: {}", "look and answer: {}")
@@ -30,23 +30,12 @@ class AnswerReference(BaseModel):
 
 def compose(scenes: SceneSource) -> Exercise:
     """A picture and a question about it."""
-    rng = scenes.rng
-    kinds = question_kinds(scenes.level)
-    name = rng.choice(list(kinds))
-    kind = kinds[name]
-    wanted = rng.choice(kind.answers) if kind.answers else ""
-    counts = range(kind.min_count, scenes.level.max_count + 1)
-    while True:
-        scene = scenes.next(rng.choice(counts))
-        asked = kind.make(scene, rng, wanted)
-        if asked is not None:
-            break
-    question, answer = asked
+    asked = ask(scenes)
+    question = scenes.rng.choice(PROMPTS).format(asked.question)
     return Exercise(
-        prompt_text=rng.choice(PROMPTS).format(question),
-        prompt_pixels=draw_scene(scene),
-        target_text=answer,
-        reference=AnswerReference(kind=name, answer=answer),
+        prompt=(user(draw_scene(asked.scene), question),),
+        target_text=asked.answer,
+        reference=AnswerReference(kind=asked.kind, answer=asked.answer),
     )
 
 

@@ -16,7 +16,7 @@ export const byId = (id) => document.getElementById(id);
 
 /** A picture from a data URL, never from anywhere else. */
 export function picture(dataUrl, alt) {
-  if (!/^data:image\/(png|jpeg|webp);base64,/.test(dataUrl)) return null;
+  if (!/^data:image\/(png|jpeg|webp|gif);base64,/.test(dataUrl)) return null;
   return el("img", { src: dataUrl, alt, class: "pixels", decoding: "async" });
 }
 

@@ -2,6 +2,7 @@
 
 import { byId, el, picture, swatch } from "./dom.js";
 import { figure } from "./format.js";
+import { clip, player } from "./media.js";
 import { seriesColor } from "./theme.js";
 
 const MAX_FRAMES = 60;
@@ -40,12 +41,16 @@ export class Filmstrip {
 function frame(step, sample) {
   const asked = sample.prompt_image && picture(sample.prompt_image, "The picture of the prompt");
   const drawn = sample.answer_image && picture(sample.answer_image, "The picture that was drawn");
+  const clips = sample.prompt_media.filter(({ kind }) => kind === "clip").map(clip);
+  const recordings = sample.prompt_media.filter(({ kind }) => kind === "recording").map(player);
+  const seen = [asked, ...clips, drawn].filter(Boolean);
   const reward = sample.reward === null ? null : el("span", { class: "reward", title: "reward" }, figure(sample.reward));
   return el(
     "li",
     { class: "frame", title: `${sample.prompt_text}\n→ ${sample.answer_text}` },
     el("header", {}, el("span", {}, `step ${step}`), reward),
-    asked || drawn ? el("div", { class: "pictures" }, asked || null, drawn || null) : null,
+    seen.length ? el("div", { class: "pictures" }, ...seen) : null,
+    ...recordings,
     el("p", { class: "prompt" }, sample.prompt_text),
     sample.answer_text ? el("p", { class: "said" }, sample.answer_text) : null,
   );

@@ -1,19 +1,20 @@
-// The box to try the model: a prompt with or without a picture, an answer in text or pictures.
+// The box to try the model: a prompt with or without media, an answer in text or pictures.
 
 import { getJson, postForEvents, postJson } from "./api.js";
 import { byId, el, picture } from "./dom.js";
 import { AnswerCard } from "./try_answer.js";
+import { Attachments, kindOf } from "./try_media.js";
 
-const MAX_PICTURE_BYTES = 8 * 1024 * 1024;
 const NUM_PICTURES = 4;
-let attached = null; // data URL
+const attachments = new Attachments(byId("try-media"), () => {
+  byId("try-text").required = attachments.isEmpty;
+});
 
 export function startTry() {
   byId("try-form").addEventListener("submit", submit);
   byId("try-file").addEventListener("change", (event) => attachFile(event.target.files[0]));
   byId("try-text").addEventListener("paste", (event) => attachFile(event.clipboardData.files[0]));
   byId("try-text").addEventListener("keydown", submitOnEnter);
-  byId("try-picture").querySelector("button").addEventListener("click", () => attach(null));
   byId("more-examples").addEventListener("click", showExamples);
   showExamples();
 }
@@ -67,8 +68,8 @@ async function draw(body, card) {
 }
 
 function content() {
-  const text = { type: "text", text: byId("try-text").value };
-  return attached ? [{ type: "image_url", image_url: { url: attached } }, text] : [text];
+  const text = byId("try-text").value;
+  return [...attachments.parts(), ...(text.trim() ? [{ type: "text", text }] : [])];
 }
 
 function submitOnEnter(event) {
@@ -80,20 +81,7 @@ function submitOnEnter(event) {
 async function attachFile(file) {
   if (!file) return;
   byId("try-file").value = "";
-  if (file.size > MAX_PICTURE_BYTES) {
-    new AnswerCard().fail("The picture has more than 8 MB; send a smaller one.");
-    return;
-  }
-  const reader = new FileReader();
-  reader.onload = () => attach(reader.result);
-  reader.readAsDataURL(file);
-}
-
-function attach(dataUrl) {
-  attached = dataUrl;
-  const box = byId("try-picture");
-  box.hidden = !dataUrl;
-  if (dataUrl) box.querySelector("img").src = dataUrl;
+  await attachments.addFile(file).catch((error) => new AnswerCard().fail(error.message));
 }
 
 async function showExamples() {
@@ -101,13 +89,14 @@ async function showExamples() {
   byId("examples").replaceChildren(...examples.map(example));
 }
 
-function example({ text, picture: dataUrl, output }) {
+function example({ text, media, output }) {
   const use = () => {
     byId("try-text").value = text;
-    attach(dataUrl);
+    attachments.replace(media);
     document.querySelector(`input[name="output"][value="${output}"]`).checked = true;
     byId("try-text").focus();
   };
-  const thumbnail = dataUrl ? picture(dataUrl, "") : null;
-  return el("li", {}, el("button", { type: "button", onclick: use }, thumbnail, el("span", {}, text)));
+  const shown = media.find((url) => kindOf(url).name !== "recording");
+  const words = text || "a spoken question";
+  return el("li", {}, el("button", { type: "button", onclick: use }, shown ? picture(shown, "") : null, el("span", {}, words)));
 }
