@@ -98,7 +98,14 @@ def test_an_experiment_goes_end_to_end(stack, experiment):
         assert "ceiling: round trip of the image tokenizer" in bounds
 
 
-@pytest.mark.parametrize("experiment", list(_OF_EACH))
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        "spoken_digits",
+        pytest.param("emoji", marks=pytest.mark.slow),
+        pytest.param("drawing_videos", marks=pytest.mark.slow),
+    ],
+)
 def test_an_experiment_runs_against_judgements_of_simulated_raters(stack, experiment):
     own = {"emoji": ('tasks=["caption"]',)}.get(experiment, ())
     figures = stack.run(experiment, "reward=judgements", *own)
