@@ -1,6 +1,6 @@
 """Media as tensors, and which features stay. Legend: N units, P features of a unit, D width."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -30,9 +30,6 @@ class MediaTensors:
             _pixels(arrays.frames_NSS3),
             torch.from_numpy(arrays.times_N),
         )
-
-    def to(self, device: torch.device) -> "MediaTensors":
-        return MediaTensors(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 def first_features(features_NPD: Tensor, kept_N: Tensor) -> Tensor:

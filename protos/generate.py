@@ -1,6 +1,6 @@
-"""Generates the Python code beside the .proto files, and its copy within the client's package.
+"""Generates the Python code beside the .proto files, and what the client's package has a copy of.
 
-`--check` only compares both with the tree.
+That is the generated code, and the table of media types. `--check` only compares with the tree.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 _CLIENT = Path("client/attune_client")
+_MEDIA_TYPES = Path("models/preprocessing/media_types.py")
 
 
 def main() -> int:
@@ -23,6 +24,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         fresh = generate(Path(scratch))
         fresh += [_copy_for_client(path, Path(scratch)) for path in fresh]
+        fresh.append(_copied_media_types(Path(scratch)))
         stale = [p for p in fresh if not _same(p, ROOT / p.relative_to(scratch))]
         for path in stale:
             target = ROOT / path.relative_to(scratch)
@@ -65,6 +67,11 @@ def _copy_for_client(path: Path, out: Path) -> Path:
     text = path.read_text().replace("from protos.v1 import", "from attune_client.protos.v1 import")
     copy.write_text(text.replace("'protos.v1.", "'attune_client.protos.v1."))
     return copy
+
+
+def _copied_media_types(out: Path) -> Path:
+    """Client and services tell media alike; the module imports nothing of Attune."""
+    return Path(shutil.copyfile(ROOT / _MEDIA_TYPES, out / _CLIENT / _MEDIA_TYPES.name))
 
 
 def _same(fresh: Path, committed: Path) -> bool:

@@ -187,6 +187,18 @@ def test_a_recipe_with_a_wrong_field_says_which(stack):
     assert "Traceback" not in ended.stderr
 
 
+def test_bench_measures_each_kind_that_the_model_takes(stack):
+    ended = stack.attune("bench", "media", "--rounds", "1", "--json", "-")
+    assert ended.returncode == 0, ended.stderr
+    figures = json.loads(ended.stdout)
+    assert {"text", "picture"} <= set(figures)
+    assert all(case["first_token_cold_ms"] > 0 for case in figures.values())
+    assert figures["picture"]["prompt_tokens"] > figures["text"]["prompt_tokens"]
+    unknown = stack.attune("bench", "media", "nobody")
+    assert unknown.returncode == 1
+    assert "nobody" in unknown.stderr
+
+
 def test_a_service_that_dies_is_started_again(stack):
     killed = stack.status()["reward"]["pid"]
     os.kill(killed, signal.SIGKILL)

@@ -8,9 +8,12 @@ from typing import Any
 import psutil
 from rich.table import Table
 
+from protos.v1 import media_pb2
+from protos.v1.policy_generator_pb2 import ListVersionsRequest
 from services.cli.bench.cases import media_cases
 from services.cli.bench.latency import Timings, peak_growth_mib, time_first_tokens
-from services.cli.stack.connection import Place, connected
+from services.cli.errors import UserError
+from services.cli.stack.connection import Place, Services, connected
 from services.cli.stack.state import UpState
 from services.cli.terminal import progress_bar, results, write_json
 
@@ -29,8 +32,8 @@ class BenchRequest:
 
 def bench_media(asked: BenchRequest, place: Place) -> None:
     """Measures against services that are up, or a set of its own; prints and writes figures."""
-    cases = media_cases(_AUDIO_SECONDS)
     with connected(place) as services, progress_bar() as bar:
+        cases = media_cases(_AUDIO_SECONDS, _taken(services, asked.model))
         row = bar.add_task("rounds", total=asked.rounds)
         on_round = partial(bar.advance, row)
         timings = time_first_tokens(services.policy, asked.model, cases, asked.rounds, on_round)
@@ -48,6 +51,15 @@ def bench_media(asked: BenchRequest, place: Place) -> None:
         )
     if asked.json:
         write_json(asked.json, figures(timings, growth))
+
+
+def _taken(services: Services, alias: str) -> set["media_pb2.Modality.ValueType"]:
+    """What the model that an alias names can be asked with."""
+    resident = services.policy.ListVersions(ListVersionsRequest()).versions
+    named = [version for version in resident if alias in version.aliases]
+    if not named:
+        raise UserError(f"no resident model is named {alias!r}", "`attune status` says what serves")
+    return set(named[0].limits.input_modalities)
 
 
 def policy_process(state: UpState) -> psutil.Process:

@@ -1,8 +1,8 @@
 """Training batches as plain arrays: pure functions of the configuration and the step.
 
-That makes a run resumable without any random state. The world makes 20,000 items a second, so
-batches are made in line.
-Legend: B batch, L padded length, N tiles, S tile side.
+That makes a run resumable without any random state. Batches are made in line: the world makes
+thousands of pictures a second, and of what is spoken, which takes longest, some 300.
+Legend: B batch, L padded length, N pictures, S side.
 """
 
 from collections.abc import Mapping, Sequence
