@@ -22,7 +22,7 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 NUM_FRAMES = 8
 FRAME_MS = (200, 220, 250, 280, 300)
 RADII = (3, 4, 5)
-MIN_TRAVEL_PX, MAX_TRAVEL_PX = 4, 8
+MIN_TRAVEL_PX, MAX_TRAVEL_PX = 5, 10
 
 _MIN_GAP_PX = 2
 _STEPS: dict[Direction, tuple[int, int]] = {

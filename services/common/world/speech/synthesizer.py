@@ -5,6 +5,7 @@ gives them (Klatt 1980). Fricatives, bursts and breath are bands of noise.
 Legend: T samples, P pulses, K formants, A blocks of a wave, B samples of a block, N control points.
 """
 
+import math
 from random import Random
 
 import numpy as np
@@ -24,6 +25,9 @@ _RAMP_S = 0.008
 _BURST_S = 0.015
 _GAIN = (0.25, 0.95)
 _SNR_DB = (15.0, 40.0)
+_NARROW_SHARE = 0.5  # of microphones; the others hear up to 8 kHz
+_LOW_CUT_HZ, _HIGH_CUT_HZ = (40.0, 300.0), (3300.0, 4000.0)
+_COLOR_DB, _COLOR_KNOTS_HZ = 6.0, (0.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
 
 # How much of the formants from the second up is heard.
 _BRIGHTNESS = {
@@ -38,7 +42,8 @@ _BRIGHTNESS = {
 def speak(text: str, voice: Voice, rng: np.random.Generator) -> NDArray[np.float32]:
     """The text in the voice, mono at 16 kHz within -1 to 1; the same for equal arguments.
 
-    With a short silence before and after, and a little noise at 15 to 40 dB below the speech.
+    With a short silence before and after, and a little noise at 15 to 40 dB below the speech;
+    heard by a good microphone, or by a telephone.
     """
     utterance = utterance_of(text, voice, Random(int(rng.integers(2**32))))
     num_samples = round(utterance.duration_s * SAMPLE_RATE_HZ)
@@ -48,6 +53,7 @@ def speak(text: str, voice: Voice, rng: np.random.Generator) -> NDArray[np.float
     power = float(np.mean(np.square(sound_T))) or 1.0
     decibels = rng.uniform(*_SNR_DB)
     sound_T += np.sqrt(power) * 10 ** (-decibels / 20) * _background(num_samples, rng)
+    sound_T = _heard(sound_T, rng)
     low, high = np.log(_GAIN)
     sound_T *= np.exp(rng.uniform(low, high)) / np.abs(sound_T).max()
     return sound_T
@@ -221,3 +227,16 @@ def _background(num_samples: int, rng: np.random.Generator) -> NDArray[np.float3
     mixed_T: NDArray[np.float32] = (share * white_T + (1 - share) * smooth_T).astype(np.float32)
     mixed_T /= np.sqrt(np.mean(np.square(mixed_T)))
     return mixed_T
+
+
+def _heard(sound_T: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """What a microphone of a random color makes of it; a narrow one has a telephone's band."""
+    size = 2 ** math.ceil(math.log2(len(sound_T)))  # a transform of any size may be slow
+    frequencies = np.fft.rfftfreq(size, 1 / SAMPLE_RATE_HZ)
+    color_db = rng.uniform(-_COLOR_DB, _COLOR_DB, len(_COLOR_KNOTS_HZ))
+    gains = 10 ** (np.interp(frequencies, _COLOR_KNOTS_HZ, color_db) / 20)
+    if rng.random() < _NARROW_SHARE:
+        low, high = rng.uniform(*_LOW_CUT_HZ), rng.uniform(*_HIGH_CUT_HZ)
+        gains[(frequencies < low) | (frequencies > high)] = 0.0
+    heard_T = np.fft.irfft(np.fft.rfft(sound_T, size) * gains, size)[: len(sound_T)]
+    return heard_T.astype(np.float32)
