@@ -108,10 +108,10 @@ class Rotation:
         frequencies = config.rope_theta ** (-exponents.float() / config.head_size)
         angles_BLh = positions_BL.float()[..., None] * frequencies
         angles_B1LK = torch.cat([angles_BLh, angles_BLh], dim=-1)[:, None]
-        self._cos_B1LK = angles_B1LK.cos()
-        self._sin_B1LK = angles_B1LK.sin()
+        self.cos_B1LK = angles_B1LK.cos()
+        self.sin_B1LK = angles_B1LK.sin()
 
     def apply(self, heads_BHLK: Tensor) -> Tensor:
         first, second = heads_BHLK.chunk(2, dim=-1)
         rotated_BHLK = torch.cat([-second, first], dim=-1)
-        return heads_BHLK * self._cos_B1LK + rotated_BHLK * self._sin_B1LK
+        return heads_BHLK * self.cos_B1LK + rotated_BHLK * self.sin_B1LK

@@ -1,0 +1,203 @@
+// The decoder over flat tokens of any sequences: a chunk of a prompt, one new token, all at once.
+//
+// models/decoder.py is the definition; tests hold this to it. Each output row depends on its own
+// token and on its sequence's pages alone.
+// Legend: T tokens, D width, H query heads, J key-value heads, K head size, M width of the MLP.
+#pragma once
+
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "attention.h"
+#include "crew.h"
+#include "matrix.h"
+
+namespace attune {
+
+struct Shape {
+  int width, num_layers, num_heads, num_kv_heads, head_size, mlp_width;
+  float norm_eps;
+};
+
+// Borrowed: the caller keeps them alive. A bias may be null.
+struct Layer {
+  const float *input_norm_D, *post_norm_D, *qkv_bias;
+  const Matrix *qkv, *output, *gate_up, *down;
+};
+
+// What a step computes, and where its keys and values go.
+struct Step {
+  int num_tokens;
+  const int *position_T, *table_T;  // a token's position, and the row of its table
+  const int* tables;                // pages of each sequence, [rows, pages_per_table]
+  int pages_per_table;
+  float* cache;  // [layers, pages, J, 2, 16 K]
+  size_t layer_stride;
+  const float *cos, *sin;  // [positions, K / 2]
+};
+
+// Rows of a product's input in the precision that it wants.
+class Rows {
+ public:
+  void reserve(int num_rows, int width, Precision precision) {
+    is_half_ = precision == Precision::kBfloat16;
+    stride_ = (width + 1) / 2 * 2;
+    data_.resize(((size_t)num_rows * stride_ * (is_half_ ? 2 : 4) + 3) / 4 + kLanes);
+  }
+  RowsIn view() const { return {data_.data(), stride_}; }
+
+  void put(int row, int at, Floats values) {
+    size_t place = (size_t)row * stride_ + at;
+    if (!is_half_) return store(data_.data() + place, values);
+    uint16_t* to = (uint16_t*)data_.data() + place;
+    Ints bits = (Ints)values;
+    bits += 0x7fff + ((bits >> 16) & 1);
+    typedef uint16_t Halves __attribute__((vector_size(32)));
+    Halves halves = __builtin_convertvector((bits >> 16) & 0xffff, Halves);
+    std::memcpy(to, &halves, sizeof halves);
+  }
+
+ private:
+  std::vector<float> data_;
+  int stride_ = 0;
+  bool is_half_ = false;
+};
+
+inline void normalize(const float* hidden_D, const float* weight_D, int width, float eps, int row,
+                      Rows& normed) {
+  Floats squares{};
+  for (int d = 0; d < width; d += kLanes) {
+    Floats values = load(hidden_D + d);
+    squares += values * values;
+  }
+  Floats scale = all(1.0f / std::sqrt(sum_of(squares) / width + eps));
+  for (int d = 0; d < width; d += kLanes)
+    normed.put(row, d, load(hidden_D + d) * scale * load(weight_D + d));
+}
+
+class Decoder {
+ public:
+  explicit Decoder(Shape shape) : shape_(shape) {}
+
+  void add(Layer layer) { layers_.push_back(layer); }
+
+  // hidden_TD in, hidden_TD out, before the final norm.
+  void run(Crew& crew, const Step& step, float* hidden_TD) {
+    const int num_tokens = step.num_tokens, width = shape_.width;
+    const int qkv_width = (shape_.num_heads + 2 * shape_.num_kv_heads) * shape_.head_size;
+    const Precision precision = layers_[0].qkv->precision();
+    normed_.reserve(num_tokens, width, precision);
+    mixed_.reserve(num_tokens, shape_.num_heads * shape_.head_size, precision);
+    gated_.reserve(num_tokens, (shape_.mlp_width + kLanes - 1) / kLanes * kLanes, precision);
+    qkv_.resize((size_t)num_tokens * qkv_width);
+    crew.run([&] {
+      for (size_t index = 0; index < layers_.size(); ++index) {
+        const Layer& layer = layers_[index];
+        Pages pages{step.cache + index * step.layer_stride, shape_.num_kv_heads,
+                    shape_.head_size};
+        norm(crew, num_tokens, hidden_TD, layer.input_norm_D);
+        project(crew, *layer.qkv, layer.qkv_bias, normed_, num_tokens);
+        rotate_and_keep(crew, step, pages);
+        attend_all(crew, step, pages);
+        add_product(crew, *layer.output, mixed_, num_tokens, hidden_TD);
+        norm(crew, num_tokens, hidden_TD, layer.post_norm_D);
+        gate(crew, *layer.gate_up, num_tokens);
+        add_product(crew, *layer.down, gated_, num_tokens, hidden_TD);
+      }
+    });
+  }
+
+ private:
+  void norm(Crew& crew, int num_tokens, const float* hidden_TD, const float* weight_D) {
+    crew.share(num_tokens, [&](int t) {
+      normalize(hidden_TD + (size_t)t * shape_.width, weight_D, shape_.width, shape_.norm_eps, t,
+                normed_);
+    });
+  }
+
+  void project(Crew& crew, const Matrix& matrix, const float* bias, Rows& rows, int num_tokens) {
+    const int num_outputs = matrix.num_outputs();
+    crew.share(matrix.num_panels(), [&](int panel) {
+      product(matrix, panel, rows.view(), num_tokens, [&](int t, int p, Floats low, Floats high) {
+        int n = p * kPanel;
+        float* to = &qkv_[(size_t)t * num_outputs + n];
+        store(to, bias ? low + load(bias + n) : low);
+        if (n + kLanes < num_outputs)
+          store(to + kLanes, bias ? high + load(bias + n + kLanes) : high);
+      });
+    });
+  }
+
+  void rotate_and_keep(Crew& crew, const Step& step, const Pages& pages) {
+    const int heads = shape_.num_heads, kv_heads = shape_.num_kv_heads, size = shape_.head_size;
+    const float scale = 1.0f / std::sqrt((float)size);
+    crew.share(step.num_tokens, [&](int t) {
+      float* qkv = &qkv_[(size_t)t * (heads + 2 * kv_heads) * size];
+      const int position = step.position_T[t];
+      const float* cos = step.cos + (size_t)position * size / 2;
+      const float* sin = step.sin + (size_t)position * size / 2;
+      for (int head = 0; head < heads + kv_heads; ++head) {
+        float *first = qkv + (size_t)head * size, *second = first + size / 2;
+        const float factor = head < heads ? scale : 1.0f;
+        for (int k = 0; k < size / 2; ++k) {
+          float real = first[k], imaginary = second[k];
+          first[k] = (real * cos[k] - imaginary * sin[k]) * factor;
+          second[k] = (imaginary * cos[k] + real * sin[k]) * factor;
+        }
+      }
+      const int* table = step.tables + (size_t)step.table_T[t] * step.pages_per_table;
+      for (int head = 0; head < kv_heads; ++head) {
+        const float* key = qkv + (size_t)(heads + head) * size;
+        write_key_value(pages, table[position / kPageTokens], position % kPageTokens, head, key,
+                        key + (size_t)kv_heads * size);
+      }
+    });
+  }
+
+  void attend_all(Crew& crew, const Step& step, const Pages& pages) {
+    const int heads = shape_.num_heads, size = shape_.head_size;
+    const int group = heads / shape_.num_kv_heads;
+    const int qkv_width = (heads + 2 * shape_.num_kv_heads) * size;
+    crew.share(step.num_tokens * shape_.num_kv_heads, [&](int part) {
+      static thread_local std::vector<float> mixed;
+      mixed.resize(size);
+      const int t = part / shape_.num_kv_heads, kv_head = part % shape_.num_kv_heads;
+      const int* table = step.tables + (size_t)step.table_T[t] * step.pages_per_table;
+      for (int head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+        attend(pages, table, kv_head, step.position_T[t] + 1,
+               &qkv_[(size_t)t * qkv_width + (size_t)head * size], mixed.data());
+        for (int k = 0; k < size; k += kLanes) mixed_.put(t, head * size + k, load(&mixed[k]));
+      }
+    });
+  }
+
+  void add_product(Crew& crew, const Matrix& matrix, const Rows& rows, int num_tokens,
+                   float* hidden_TD) {
+    const int width = shape_.width;
+    crew.share(matrix.num_panels(), [&](int panel) {
+      product(matrix, panel, rows.view(), num_tokens, [&](int t, int p, Floats low, Floats high) {
+        float* to = hidden_TD + (size_t)t * width + p * kPanel;
+        store(to, load(to) + low);
+        if (p * kPanel + kLanes < width) store(to + kLanes, load(to + kLanes) + high);
+      });
+    });
+  }
+
+  // SwiGLU: a panel has 16 gates and the 16 values that they let through.
+  void gate(Crew& crew, const Matrix& matrix, int num_tokens) {
+    crew.share(matrix.num_panels(), [&](int panel) {
+      product(matrix, panel, normed_.view(), num_tokens,
+              [&](int t, int p, Floats gates, Floats values) {
+                gated_.put(t, p * kLanes, gates / (1.0f + exp(-gates)) * values);
+              });
+    });
+  }
+
+  Shape shape_;
+  std::vector<Layer> layers_;
+  Rows normed_, mixed_, gated_;
+  std::vector<float> qkv_;
+};
+
+}  // namespace attune

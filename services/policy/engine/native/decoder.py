@@ -1,0 +1,111 @@
+"""The decoder's layers on the compiled kernels, over flat tokens and pages.
+
+models/decoder.py is the definition. Legend: T tokens, D width, K head size, J key-value heads,
+S sequences, N pages of a sequence.
+"""
+
+from ctypes import byref, c_void_p
+from weakref import finalize
+
+import torch
+from torch import Tensor
+
+from models.config import DecoderConfig
+from models.decoder import Decoder, DecoderLayer, Rotation
+from services.policy.engine.native.library import LayerStruct, ShapeStruct, StepStruct, library
+from services.policy.engine.native.packed import Crew, PackedLinear, Precision
+from services.policy.engine.pages import PAGE_TOKENS
+
+_GATES = 16  # gates and values alternate by so many rows
+
+
+class PagedCache:
+    """Keys and values of all layers: float32 [layers, pages, J, 2, 16 K]."""
+
+    def __init__(self, config: DecoderConfig, num_pages: int) -> None:
+        per_page = config.num_kv_heads * 2 * PAGE_TOKENS * config.head_size
+        self.data = torch.zeros(config.num_layers, num_pages, per_page)
+
+    @property
+    def num_bytes(self) -> int:
+        return self.data.nbytes
+
+    def copy_page(self, source: int, target: int) -> None:
+        """All layers of one page over another."""
+        self.data[:, target] = self.data[:, source]
+
+
+class NativeDecoder:
+    """Packs a decoder's weights once."""
+
+    def __init__(self, decoder: Decoder, precision: Precision, crew: Crew) -> None:
+        config = decoder.config
+        check_config(config)
+        self._crew = crew
+        shape = ShapeStruct(
+            *(config.width, config.num_layers, config.num_heads, config.num_kv_heads),
+            *(config.head_size, config.mlp_width, config.norm_eps),
+        )
+        self._handle = c_void_p(library().attune_decoder_new(byref(shape)))
+        finalize(self, library().attune_decoder_free, self._handle)
+        self._kept: list[PackedLinear | Tensor] = []  # the kernels borrow them
+        for layer in decoder.layers:
+            assert isinstance(layer, DecoderLayer)
+            library().attune_decoder_add(self._handle, byref(self._pack(layer, precision)))
+        rotation = Rotation(torch.arange(config.max_length)[None], config)
+        half = config.head_size // 2
+        self._cos = rotation.cos_B1LK[0, 0, :, :half].contiguous()
+        self._sin = rotation.sin_B1LK[0, 0, :, :half].contiguous()
+
+    def run(
+        self,
+        hidden_TD: Tensor,
+        positions_T: Tensor,
+        sequence_of_T: Tensor,
+        tables_SN: Tensor,
+        cache: PagedCache,
+    ) -> None:
+        """Through all layers, in place; the final norm is the caller's. int32 indices."""
+        step = StepStruct(
+            len(hidden_TD),
+            *(t.data_ptr() for t in (positions_T, sequence_of_T, tables_SN)),
+            tables_SN.shape[1],
+            cache.data.data_ptr(),
+            cache.data.stride(0),
+            *(self._cos.data_ptr(), self._sin.data_ptr()),
+        )
+        library().attune_decoder_run(
+            self._handle, self._crew.handle, byref(step), hidden_TD.data_ptr()
+        )
+
+    def _pack(self, layer: DecoderLayer, precision: Precision) -> LayerStruct:
+        attention, mlp = layer.self_attn, layer.mlp
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        weights = [
+            torch.cat([projection.weight for projection in projections]),
+            attention.o_proj.weight,
+            _interleaved(mlp.gate_proj.weight, mlp.up_proj.weight),
+            mlp.down_proj.weight,
+        ]
+        packed = [PackedLinear(weight, None, precision) for weight in weights]
+        norms = [
+            norm.weight.detach().float().contiguous()
+            for norm in (layer.input_layernorm, layer.post_attention_layernorm)
+        ]
+        self._kept += [*packed, *norms]
+        return LayerStruct(
+            *(norm.data_ptr() for norm in norms), None, *(matrix.handle for matrix in packed)
+        )
+
+
+def check_config(config: DecoderConfig) -> None:
+    """ValueError for sizes that the kernels do not take."""
+    for name in ("width", "head_size", "mlp_width"):
+        if getattr(config, name) % 16:
+            raise ValueError(f"{name} is {getattr(config, name)}; the kernels take multiples of 16")
+
+
+def _interleaved(gate_MD: Tensor, up_MD: Tensor) -> Tensor:
+    """16 rows of gates, then the 16 of values that they let through, and so on."""
+    blocks = [weight.view(-1, _GATES, weight.shape[1]) for weight in (gate_MD, up_MD)]
+    return torch.stack(blocks, dim=1).flatten(0, 2)

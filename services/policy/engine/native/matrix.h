@@ -1,0 +1,215 @@
+// Weights packed for multiplication, and the product of rows with them.
+//
+// A product's element is a sum over K in one fixed order, whatever rows are multiplied beside it:
+// so a row's result does not depend on its batch. Legend: M rows, N outputs, K inputs.
+#pragma once
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <utility>
+
+#include "lanes.h"
+
+namespace attune {
+
+enum class Precision : int { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2 };
+
+constexpr int kPanel = 2 * kLanes;  // outputs that are computed together
+constexpr int kMaxRows = 12;        // rows beside them: 24 sums stay in registers
+
+struct Free {
+  void operator()(void* memory) const { std::free(memory); }
+};
+
+template <class T>
+std::unique_ptr<T, Free> aligned(size_t count) {
+  size_t bytes = (count * sizeof(T) + 63) / 64 * 64;
+  return std::unique_ptr<T, Free>((T*)std::aligned_alloc(64, bytes));
+}
+
+// Panels of 32 outputs: [N / 32, K, 32], the last one filled up with zeros. In bfloat16 two
+// neighbours along K lie side by side, as the chip's instruction wants them; int8 has a scale per
+// output.
+class Matrix {
+ public:
+  Matrix(const float* weight_NK, int num_outputs, int num_inputs, Precision precision)
+      : num_outputs_(num_outputs), num_inputs_(num_inputs), precision_(precision) {
+    num_panels_ = (num_outputs + kPanel - 1) / kPanel;
+    padded_inputs_ = (num_inputs + 1) / 2 * 2;
+    size_t count = (size_t)num_panels_ * padded_inputs_ * kPanel;
+    if (precision == Precision::kInt8) scales_ = scales_of(weight_NK);
+    bytes_ = count * (precision == Precision::kFloat32 ? 4 : precision == Precision::kInt8 ? 1 : 2);
+    data_ = aligned<char>(bytes_);
+    std::memset(data_.get(), 0, bytes_);
+    for (int n = 0; n < num_outputs; ++n)
+      for (int k = 0; k < num_inputs; ++k) put(n, k, weight_NK[(size_t)n * num_inputs + k]);
+  }
+
+  int num_outputs() const { return num_outputs_; }
+  int num_inputs() const { return num_inputs_; }
+  int num_panels() const { return num_panels_; }
+  int padded_inputs() const { return padded_inputs_; }
+  Precision precision() const { return precision_; }
+  size_t bytes() const { return bytes_; }
+
+  template <class T>
+  const T* panel(int index) const {
+    return (const T*)data_.get() + (size_t)index * padded_inputs_ * kPanel;
+  }
+  const float* scales(int panel) const { return scales_.get() + panel * kPanel; }
+
+ private:
+  void put(int n, int k, float value) {
+    size_t panel = (size_t)(n / kPanel) * padded_inputs_ * kPanel, lane = n % kPanel;
+    switch (precision_) {
+      case Precision::kFloat32:
+        ((float*)data_.get())[panel + (size_t)k * kPanel + lane] = value;
+        break;
+      case Precision::kBfloat16:
+        ((uint16_t*)data_.get())[panel + (size_t)(k / 2) * 2 * kPanel + 2 * lane + k % 2] =
+            to_bf16(value);
+        break;
+      case Precision::kInt8:
+        ((int8_t*)data_.get())[panel + (size_t)k * kPanel + lane] =
+            (int8_t)__builtin_rintf(value / scales_.get()[n]);
+    }
+  }
+
+  std::unique_ptr<float, Free> scales_of(const float* weight_NK) const {
+    auto scales = aligned<float>((size_t)num_panels_ * kPanel);
+    for (int n = 0; n < num_panels_ * kPanel; ++n) {
+      float largest = 0;
+      for (int k = 0; n < num_outputs_ && k < num_inputs_; ++k)
+        largest = std::max(largest, __builtin_fabsf(weight_NK[(size_t)n * num_inputs_ + k]));
+      scales.get()[n] = largest > 0 ? largest / 127 : 1;
+    }
+    return scales;
+  }
+
+  int num_outputs_, num_inputs_, num_panels_, padded_inputs_;
+  Precision precision_;
+  size_t bytes_;
+  std::unique_ptr<char, Free> data_;
+  std::unique_ptr<float, Free> scales_;
+};
+
+// Rows as they are multiplied: float32, or pairs of bfloat16.
+struct RowsIn {
+  const void* data;
+  int stride;  // elements of a row
+};
+
+// sum + the two products of a pair of bfloat16, in each lane.
+#if defined(__AVX512BF16__)
+inline Floats add_pairs(Floats sum, Ints weights, int32_t pair) {
+  Ints inputs = pair - Ints{};
+  return (Floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)inputs, (__m512bh)weights);
+}
+#else
+inline Floats add_pairs(Floats sum, Ints weights, int32_t pair) {
+  float low, high;
+  int32_t low_bits = pair << 16, high_bits = pair & 0xffff0000;
+  std::memcpy(&low, &low_bits, 4);
+  std::memcpy(&high, &high_bits, 4);
+  sum += (Floats)(weights << 16) * low;
+  return sum + (Floats)(weights & (int32_t)0xffff0000) * high;
+}
+#endif
+
+// sums[m][h] = Σ_k input[m][k] · weight[k][16 h ...]: the only place where products are summed.
+template <Precision kPrecision, int kRows>
+inline void multiply(const Matrix& matrix, int panel, RowsIn in, Floats (&sums)[kRows][2]) {
+  for (int m = 0; m < kRows; ++m) sums[m][0] = sums[m][1] = Floats{};
+  if constexpr (kPrecision == Precision::kFloat32) {
+    const float* weights = matrix.panel<float>(panel);
+    const float* inputs = (const float*)in.data;
+    for (int k = 0; k < matrix.num_inputs(); ++k, weights += kPanel) {
+      Floats first = load(weights), second = load(weights + kLanes);
+      for (int m = 0; m < kRows; ++m) {
+        float input = inputs[(size_t)m * in.stride + k];
+        sums[m][0] += first * input;
+        sums[m][1] += second * input;
+      }
+    }
+  } else if constexpr (kPrecision == Precision::kBfloat16) {
+    const int32_t* weights = (const int32_t*)matrix.panel<uint16_t>(panel);
+    const int32_t* inputs = (const int32_t*)in.data;
+    for (int k = 0; k < matrix.padded_inputs() / 2; ++k, weights += kPanel) {
+      Ints first, second;
+      std::memcpy(&first, weights, 64);
+      std::memcpy(&second, weights + kLanes, 64);
+      for (int m = 0; m < kRows; ++m) {
+        int32_t pair = inputs[(size_t)m * (in.stride / 2) + k];
+        sums[m][0] = add_pairs(sums[m][0], first, pair);
+        sums[m][1] = add_pairs(sums[m][1], second, pair);
+      }
+    }
+  } else {
+    typedef int8_t Bytes __attribute__((vector_size(16)));
+    const int8_t* weights = matrix.panel<int8_t>(panel);
+    const float* inputs = (const float*)in.data;
+    for (int k = 0; k < matrix.num_inputs(); ++k, weights += kPanel) {
+      Bytes lower, upper;
+      std::memcpy(&lower, weights, 16);
+      std::memcpy(&upper, weights + kLanes, 16);
+      Floats first = __builtin_convertvector(lower, Floats);
+      Floats second = __builtin_convertvector(upper, Floats);
+      for (int m = 0; m < kRows; ++m) {
+        float input = inputs[(size_t)m * in.stride + k];
+        sums[m][0] += first * input;
+        sums[m][1] += second * input;
+      }
+    }
+    Floats low = load(matrix.scales(panel)), high = load(matrix.scales(panel) + kLanes);
+    for (int m = 0; m < kRows; ++m) sums[m][0] *= low, sums[m][1] *= high;
+  }
+}
+
+// Calls `take(row, panel, low, high)` with the 32 outputs of each of M rows in one panel.
+template <Precision kPrecision, int kRows, class Take>
+inline void multiply_rows(const Matrix& matrix, int panel, RowsIn in, int row, Take& take) {
+  Floats sums[kRows][2];
+  size_t size = kPrecision == Precision::kBfloat16 ? 2 : 4;
+  RowsIn from{(const char*)in.data + (size_t)row * in.stride * size, in.stride};
+  multiply<kPrecision, kRows>(matrix, panel, from, sums);
+  for (int m = 0; m < kRows; ++m) take(row + m, panel, sums[m][0], sums[m][1]);
+}
+
+template <Precision kPrecision, class Take, int... kCounts>
+inline void multiply_count(const Matrix& matrix, int panel, RowsIn in, int row, int count,
+                           Take& take, std::integer_sequence<int, kCounts...>) {
+  (void)((count == kCounts + 1 &&
+          (multiply_rows<kPrecision, kCounts + 1>(matrix, panel, in, row, take), true)) ||
+         ...);
+}
+
+template <Precision kPrecision, class Take>
+inline void multiply_panel(const Matrix& matrix, int panel, RowsIn in, int num_rows, Take take) {
+  int num_blocks = (num_rows + kMaxRows - 1) / kMaxRows;
+  for (int block = 0, row = 0; block < num_blocks; ++block) {
+    int count = (num_rows - row) / (num_blocks - block);
+    multiply_count<kPrecision>(matrix, panel, in, row, count, take,
+                               std::make_integer_sequence<int, kMaxRows>());
+    row += count;
+  }
+}
+
+// All rows times one panel; the precision is the matrix's.
+template <class Take>
+inline void product(const Matrix& matrix, int panel, RowsIn in, int num_rows, Take take) {
+  switch (matrix.precision()) {
+    case Precision::kFloat32:
+      return multiply_panel<Precision::kFloat32>(matrix, panel, in, num_rows, take);
+    case Precision::kBfloat16:
+      return multiply_panel<Precision::kBfloat16>(matrix, panel, in, num_rows, take);
+    case Precision::kInt8:
+      return multiply_panel<Precision::kInt8>(matrix, panel, in, num_rows, take);
+  }
+}
+
+}  // namespace attune
