@@ -125,6 +125,7 @@ class Generate:
             priority=priority_of(request.priority, Priority.INTERACTIVE),
             deadline_s=deadline_s,
             is_streamed=request.stream_deltas,
+            tenant=request.tenant,
         )
         return _Answer(request_id, request, prompt, job, started_s, time.monotonic() - started_s)
 

@@ -18,14 +18,15 @@ class PolicyMetrics:
         self._registry = registry
         self.first_token = self._histogram("time_to_first_token_seconds", "from submit")
         self.queue = self._histogram("queue_seconds", "from submit to the first prefill")
-        self.prefill = self._histogram("prefill_step_seconds", "of one prefill step")
-        self.inter_token = self._histogram("inter_token_seconds", "of one decode step")
+        self.prefill = self._histogram("prefill_step_seconds", "of a step with prompts")
+        self.inter_token = self._histogram("inter_token_seconds", "of a step with answers")
         self.commit_stall = self._histogram("commit_stall_seconds", "of the engine at a commit")
         self.tokens = self._counter("generated_tokens_total", "sampled tokens", "modality")
         self.prompt_tokens = self._counter("prompt_tokens_total", "prompt tokens computed")
         self.finished = self._counter("finished_samples_total", "samples that ended", "reason")
         self.rollouts = self._counter("rollouts_total", "Rollout calls answered")
         self.step_errors = self._counter("step_errors_total", "engine steps that raised")
+        self.preempted = self._counter("preempted_samples_total", "samples computed anew")
         self.spool_dropped = self._counter("spool_dropped_total", "trajectories lost", "reason")
         self.spool_pushed = self._counter("spool_pushed_total", "trajectories acknowledged")
 
@@ -33,8 +34,12 @@ class PolicyMetrics:
         """A gauge that is read when it is scraped."""
         Gauge(f"attune_policy_{name}", help_text, registry=self._registry).set_function(read)
 
-    def on_step(self, is_prefill: bool, duration_s: float, result: StepResult) -> None:
-        (self.prefill if is_prefill else self.inter_token).observe(duration_s)
+    def on_step(self, duration_s: float, result: StepResult) -> None:
+        if result.num_prompt_tokens:
+            self.prefill.observe(duration_s)
+        if result.num_decoded_rows:
+            self.inter_token.observe(duration_s)
+        self.preempted.inc(len(result.preempted))
         self.tokens.labels("text").inc(result.num_text_tokens)
         self.tokens.labels("image").inc(result.num_image_tokens)
 

@@ -129,7 +129,6 @@ class Rollout:
             sink=inbox,
             priority=priority_of(request.priority, Priority.BATCH),
             deadline_s=deadline_s,
-            is_exclusive=request.deterministic,
         )
         # A switch depends on when weights arrive, so what must be repeatable never does it.
         if request.allow_version_switch and request.model.alias and not request.deterministic:

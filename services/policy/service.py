@@ -18,6 +18,7 @@ from services.common.server import OpenServicers, Registration
 from services.common.version_store import VersionStore
 from services.policy.config import PolicyConfig
 from services.policy.engine.engine import Engine
+from services.policy.engine.pages import PAGE_TOKENS
 from services.policy.generate import Generate
 from services.policy.media_cache import MediaCache
 from services.policy.metrics import PolicyMetrics
@@ -138,13 +139,12 @@ def _watch(
     """Gauges that are read when they are scraped."""
 
     def usage_ratio() -> float:
-        contexts = [resident.served.context_tokens for resident in residents]
-        capacity = (config.max_rows + config.reserved_rows) * sum(contexts)
-        return engine.num_cached_tokens / capacity if capacity else 0.0
+        num_pages = engine.num_pages
+        return engine.num_cached_tokens / (PAGE_TOKENS * num_pages) if num_pages else 0.0
 
     metrics.watch("running_rows", "rows in batches", lambda: engine.num_running)
     metrics.watch("waiting_samples", "samples not begun", lambda: engine.num_waiting)
-    metrics.watch("kv_cache_usage_ratio", "of all places that the batches may have", usage_ratio)
+    metrics.watch("kv_cache_usage_ratio", "of all pages", usage_ratio)
     metrics.watch("kv_cache_bytes", "memory of the cache", lambda: engine.cache_bytes)
     metrics.watch("media_cache_bytes", "media kept by hash", lambda: media.num_bytes)
     metrics.watch("resident_versions", "versions in memory", lambda: len(residents))

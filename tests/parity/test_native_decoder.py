@@ -1,5 +1,6 @@
 """The compiled decoder against models/decoder.py, and each row's independence of all others."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -7,6 +8,7 @@ from torch.nn import functional
 from models.attention import DenseAttention
 from models.config import DecoderConfig
 from models.decoder import Decoder
+from services.policy.engine.executor import FlatStep
 from services.policy.engine.native.decoder import NativeDecoder, PagedCache
 from services.policy.engine.native.packed import Crew, PackedLinear, Precision
 
@@ -30,28 +32,26 @@ def decoder_of(name):
     return decoder
 
 
-def indices(*values):
-    return torch.tensor(values, dtype=torch.int32)
-
-
 class Cached:
     """One sequence at a time through a native decoder, on pages in a random order."""
 
     def __init__(self, decoder, precision, num_threads):
         self.width = decoder.config.width
-        self.native = NativeDecoder(decoder, precision, Crew(num_threads))
+        self.native, self.crew = NativeDecoder(decoder, precision), Crew(num_threads)
         self.cache = PagedCache(decoder.config, NUM_PAGES)
-        self.pages = torch.randperm(NUM_PAGES, generator=torch.Generator().manual_seed(2))
+        self.tables_SN = np.random.default_rng(2).permutation(NUM_PAGES).reshape(-1, 8)
 
-    def run(self, chunks, inputs_LD, table=0):
+    def step(self, hidden_TD, positions_T, table_of_T):
+        """In place."""
+        indices = [np.asarray(a, np.int32) for a in (positions_T, table_of_T, self.tables_SN)]
+        self.native.run(FlatStep(hidden_TD, *indices, np.zeros(0)), self.cache, self.crew)
+
+    def run(self, chunks, inputs_LD):
         """Outputs of a sequence that comes in chunks of these lengths."""
-        tables_SN = self.pages.view(-1, 8).int()
         outputs, start = [], 0
         for length in chunks:
             hidden_TD = inputs_LD[start : start + length].clone()
-            positions_T = torch.arange(start, start + length, dtype=torch.int32)
-            sequence_of_T = torch.full((length,), table, dtype=torch.int32)
-            self.native.run(hidden_TD, positions_T, sequence_of_T, tables_SN, self.cache)
+            self.step(hidden_TD, np.arange(start, start + length), np.zeros(length))
             outputs.append(hidden_TD)
             start += length
         return torch.cat(outputs)
@@ -101,11 +101,10 @@ def test_any_company_gives_the_same_bits(precision):
     ]
     together = Cached(decoder, precision, 2)
     order = torch.randperm(sum(lengths), generator=generator)
-    sequence_of = torch.cat([torch.full((n,), s) for s, n in enumerate(lengths)])[order].int()
-    positions = torch.cat([torch.arange(n) for n in lengths])[order].int()
+    sequence_of = np.repeat(np.arange(len(lengths)), lengths)[order]
+    positions = np.concatenate([np.arange(length) for length in lengths])[order]
     hidden_TD = torch.cat(inputs)[order]
-    tables_SN = together.pages.view(-1, 8).int()
-    together.native.run(hidden_TD, positions, sequence_of, tables_SN, together.cache)
+    together.step(hidden_TD, positions, sequence_of)
     assert torch.equal(hidden_TD, torch.cat(alone)[order])
 
 
@@ -126,6 +125,6 @@ def test_products_are_right_for_any_number_of_rows_and_outputs(precision):
 def test_sizes_that_the_kernels_do_not_take_are_refused():
     with pytest.raises(ValueError, match="head_size is 24; the kernels take multiples of 16"):
         config = DecoderConfig(vocab_size=8, width=48, num_heads=2, num_kv_heads=2, head_size=24)
-        NativeDecoder(Decoder(config), Precision.FLOAT32, Crew(1))
+        NativeDecoder(Decoder(config), Precision.FLOAT32)
     with pytest.raises(ValueError, match="40 inputs"):
         PackedLinear(torch.zeros(4, 40), None, Precision.FLOAT32)

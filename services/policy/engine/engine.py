@@ -21,17 +21,17 @@ from services.policy.engine.limits import (
     QueueFullError,
     check_job,
 )
+from services.policy.engine.native.packed import Crew
+from services.policy.engine.pages import PAGE_TOKENS
 from services.policy.engine.request import Event, FinishReason, Job, Sample
 from services.policy.engine.scheduler import Scheduler
-from services.policy.engine.sequence import Pending
 from services.policy.engine.served_model import ServedModel
-from services.policy.engine.threads import set_threads
 
 
 class EngineObserver(Protocol):
     """Told of what happens, on the engine's thread; the service makes metrics of it."""
 
-    def on_step(self, is_prefill: bool, duration_s: float, result: StepResult) -> None:
+    def on_step(self, duration_s: float, result: StepResult) -> None:
         """A forward pass is done."""
 
     def on_first_token(self, job: Job) -> None:
@@ -50,8 +50,7 @@ class Engine:
     def __init__(self, limits: EngineLimits, observer: EngineObserver) -> None:
         self.limits = limits
         self._observer = observer
-        self._num_threads = torch.get_num_threads()
-        self._scheduler = Scheduler(limits)
+        self._scheduler = Scheduler(limits, Crew(torch.get_num_threads()))
         self._commands: deque[Callable[[], None]] = deque()
         self._wake = threading.Condition()
         self._num_arriving = 0  # samples submitted that the thread has not seen yet
@@ -106,21 +105,28 @@ class Engine:
 
     @property
     def num_cached_tokens(self) -> int:
-        """Places of the KV cache in use."""
-        return sum(lane.batch.num_cached_tokens for lane in self._scheduler.lanes)
+        """Places of the KV cache in use, by whole pages."""
+        return PAGE_TOKENS * sum(memory.pool.num_used for memory in self._scheduler.memories)
+
+    @property
+    def num_pages(self) -> int:
+        """Of the KV cache."""
+        return sum(memory.pool.num_pages for memory in self._scheduler.memories)
 
     @property
     def cache_bytes(self) -> int:
-        """Memory that the KV cache holds."""
-        return sum(lane.batch.cache.num_bytes for lane in self._scheduler.lanes)
+        """Memory that the KV cache may take."""
+        return sum(memory.cache.num_bytes for memory in self._scheduler.memories)
 
     def _main(self) -> None:
+        torch.set_num_threads(1)  # media are encoded one by one; the kernels have their own crew
         with torch.inference_mode():
             while not self._is_stopping:
                 self._run_commands()
                 self._end_jobs(self._scheduler.expired(), "deadline exceeded")
                 lane = self._scheduler.next_lane()
                 if lane is None:
+                    self._scheduler.check()
                     self._wait()
                 else:
                     self._step(lane)
@@ -128,27 +134,22 @@ class Engine:
             self._end_jobs(self._scheduler.jobs, "the engine stopped")
 
     def _step(self, lane: Lane) -> None:
-        chosen = lane.schedule()
-        involved = [s for p in chosen for s in p.sequences] if chosen else lane.running()
-        set_threads(lane.num_positions(chosen), self._num_threads)
         started_s = time.monotonic()
         try:
-            result = lane.run(chosen)
+            result = lane.step(self.limits.max_prefill_tokens)
         except Exception as error:  # the engine outlives whatever a model or a request does
             self._observer.on_error(error)
-            result = lane.fail(involved, f"{type(error).__name__}: {error}")
-        self._observer.on_step(bool(chosen), time.monotonic() - started_s, result)
-        self._mark(chosen, started_s)
-        self._deliver(result)
-
-    def _mark(self, chosen: list[Pending], started_s: float) -> None:
-        """Notes when jobs began, and their first token."""
-        for pending in chosen:
-            job, clock = pending.job, pending.job.clock
-            job.num_computed_prompt_tokens += len(pending.group.prompt.token_ids)
-            if clock.admitted_s is None:
-                clock.admitted_s, clock.first_token_s = started_s, time.monotonic()
+            result = lane.fail(f"{type(error).__name__}: {error}")
+        ended_s = time.monotonic()
+        self._scheduler.charge(lane, ended_s - started_s)
+        self._observer.on_step(ended_s - started_s, result)
+        for error in result.errors:
+            self._observer.on_error(error)
+        for job in result.begun:
+            if job.clock.first_token_s is None:
+                job.clock.first_token_s = ended_s
                 self._observer.on_first_token(job)
+        self._deliver(result)
 
     def _deliver(self, result: StepResult) -> None:
         """Hands the events of a step to the jobs that they belong to, each once."""
@@ -175,7 +176,7 @@ class Engine:
         if jobs:
             gone = self._scheduler.take_out(jobs.__contains__)
             ended = [Ended(sequence, FinishReason.CANCELLED, reason) for sequence in gone]
-            self._deliver(StepResult([], ended, 0, 0))
+            self._deliver(StepResult(ended=ended))
 
     def _switch(self, jobs: set[Job], served: ServedModel) -> float:
         started_s = time.monotonic()

@@ -1,7 +1,7 @@
 """From hidden states to drawn ids: each row through the head of its kind, guided pairs combined.
 
 Classifier-free guidance as in Janus: logits = blank + scale × (conditional − blank), on codes only.
-Legend: R rows of the pass, S rows that are sampled, D width, V ids of one modality, G guided rows.
+Legend: R rows, S rows that are sampled, D width, V ids of one modality, G guided rows.
 """
 
 import numpy as np
@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.grammar import Kind
+from services.policy.engine.executor import Executor
 from services.policy.engine.random_streams import uniforms
 from services.policy.engine.request import TopLogprobs
 from services.policy.engine.row_table import Rows, RowTable
-from services.policy.engine.sampler import Draw, draw
+from services.policy.engine.sampler import Draw
 from services.policy.engine.served_model import ServedModel
 
 
@@ -39,7 +40,8 @@ class Drawn:
         self.is_finite_S[chosen] = drawn.is_finite_R
         for row, ids in drawn.supports.items():
             self.supports[int(chosen[row])] = ids + offset
-        self._before_truncation.append((chosen, drawn.logprobs_RV, offset))
+        if drawn.logprobs_RV is not None:
+            self._before_truncation.append((chosen, drawn.logprobs_RV, offset))
 
     def top(self, row: int, count: int) -> TopLogprobs:
         """The likeliest ids of a row before truncation; none where the id was forced."""
@@ -54,10 +56,10 @@ class Drawn:
 
 
 def draw_rows(
-    served: ServedModel, rows: RowTable, rows_S: Rows, hidden_RD: Tensor, first_row: int
+    executor: Executor, served: ServedModel, rows: RowTable, hidden_RD: Tensor
 ) -> Drawn:
-    """Draws for `rows_S`; `hidden_RD` holds the states of the rows from `first_row` on."""
-    grammar = served.grammar
+    """Draws for all rows but twins; `hidden_RD` holds the states of all."""
+    grammar, rows_S = served.grammar, rows.sampled_rows
     kinds_S = rows.kind_R[rows_S]
     drawn = Drawn(len(rows_S), grammar.special.end_of_image)
     for kind, offset in ((Kind.TEXT, 0), (Kind.CODE, grammar.vocab_size)):
@@ -65,30 +67,30 @@ def draw_rows(
         if not len(chosen):
             continue
         of_kind = rows_S[chosen]
-        head = _text_logits if kind is Kind.TEXT else _code_logits
-        logits_SV = head(served, rows, of_kind, hidden_RD, first_row)
-        numbers_S = uniforms(rows.key_R[of_kind], rows.step_R[of_kind])
-        drawn.put(chosen, draw(logits_SV, rows.knobs(of_kind), numbers_S), offset)
+        is_text = kind is Kind.TEXT
+        logits = _text_logits if is_text else _code_logits
+        draw = executor.draw(
+            logits(executor, rows, of_kind, hidden_RD),
+            rows.knobs(of_kind),
+            uniforms(rows.key_R[of_kind], rows.step_R[of_kind]),
+            served.text_bias_2V if is_text else None,
+            rows.allows_image_R[of_kind].astype(np.int64) if is_text else None,
+            keep_logprobs=bool(rows.wants_top_R[of_kind].any()),
+        )
+        drawn.put(chosen, draw, offset)
     return drawn
 
 
-def _text_logits(
-    served: ServedModel, rows: RowTable, rows_S: Rows, hidden_RD: Tensor, first_row: int
-) -> Tensor:
-    hidden_SD = hidden_RD[torch.from_numpy(rows_S - first_row)]
-    allows_image_S = torch.from_numpy(rows.allows_image_R[rows_S].astype(np.int64))
-    return served.model.text_logits(hidden_SD).float() + served.text_bias_2V[allows_image_S]
+def _text_logits(executor: Executor, rows: RowTable, rows_S: Rows, hidden_RD: Tensor) -> Tensor:
+    return executor.text_logits(hidden_RD[torch.from_numpy(rows_S)])
 
 
-def _code_logits(
-    served: ServedModel, rows: RowTable, rows_S: Rows, hidden_RD: Tensor, first_row: int
-) -> Tensor:
-    hidden_SD = hidden_RD[torch.from_numpy(rows_S - first_row)]
-    logits_SV = served.model.image_logits(hidden_SD).float()
+def _code_logits(executor: Executor, rows: RowTable, rows_S: Rows, hidden_RD: Tensor) -> Tensor:
+    logits_SV = executor.code_logits(hidden_RD[torch.from_numpy(rows_S)])
     guided = np.flatnonzero(rows.has_twin_R[rows_S])
     if len(guided):
-        twins = torch.from_numpy(rows.twin_R[rows_S[guided]] - first_row)
-        blank_GV = served.model.image_logits(hidden_RD[twins]).float()
+        twins = torch.from_numpy(rows.twin_R[rows_S[guided]])
+        blank_GV = executor.code_logits(hidden_RD[twins])
         scale_G1 = torch.from_numpy(rows.guidance_R[rows_S[guided]])[:, None]
         logits_SV[guided] = blank_GV + scale_G1 * (logits_SV[guided] - blank_GV)
     return logits_SV

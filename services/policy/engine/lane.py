@@ -1,9 +1,8 @@
-"""A batch and those that wait for it. Lanes never share a forward pass: one per resident version,
-and one for each exclusive job, whose shapes so follow from the job alone.
-"""
+"""A version's batch and those that wait for it. Lanes never share a forward pass."""
 
 import heapq
 import itertools
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -13,74 +12,52 @@ from services.policy.engine.request import FinishReason, Job, Priority
 from services.policy.engine.sequence import Pending, Sequence
 from services.policy.engine.served_model import ServedModel
 
+Waiting = tuple[tuple[Priority, int], int, Pending]
+
 
 class Lane:
-    """Admits by priority, then in order of arrival; prefill and decode steps take turns."""
+    """Admits by priority, then in order of arrival."""
 
-    def __init__(
-        self, served: ServedModel, max_rows: int, reserved_rows: int, max_prefill_tokens: int
-    ) -> None:
+    def __init__(self, served: ServedModel, batch: Batch, reserved_rows: int) -> None:
         self.served = served
-        self.batch = Batch(served, max_rows)
+        self.batch = batch
         self._reserved_rows = reserved_rows  # kept free for interactive jobs
-        self._max_prefill_tokens = max_prefill_tokens
-        self._waiting: list[tuple[Priority, int, Pending]] = []
-        self._arrivals = itertools.count()
-        self._was_prefill = False
-        self.num_waiting = 0  # samples that have not begun
+        self._waiting: list[Waiting] = []
+        self._numbers = itertools.count()
+        self.num_waiting = 0  # samples that have not begun, or gave way
+        self.used_s = 0.0  # time that it had, by its weight
 
     @property
     def has_work(self) -> bool:
-        return bool(self._waiting or self.batch.rows.count)
+        return bool(self._waiting or self.batch.has_work)
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether an application waits for it."""
+        waiting = any(entry[2].job.priority is Priority.INTERACTIVE for entry in self._waiting)
+        return waiting or self.batch.is_interactive
 
     def add(self, pending: Pending) -> None:
-        """Queues sequences of one group."""
-        entry = (pending.job.priority, next(self._arrivals), pending)
-        heapq.heappush(self._waiting, entry)
+        """Queues sequences of one group; those that had a place keep it."""
+        heapq.heappush(self._waiting, (pending.order, next(self._numbers), pending))
         self.num_waiting += len(pending.sequences)
 
-    def schedule(self) -> list[Pending]:
-        """What to prefill in the next step; nothing means decode."""
-        if self._was_prefill and self.batch.rows.count:
-            return []
-        chosen: list[Pending] = []
-        num_rows, longest = self.batch.rows.count, 0
-        while self._waiting:
-            pending = self._waiting[0][2]
-            num_rows += pending.num_rows
-            longest = max(longest, len(pending.token_ids_L))
-            is_costly = longest * (len(chosen) + 1) > self._max_prefill_tokens
-            if num_rows > self._rows_for(pending.job.priority) or (chosen and is_costly):
-                break
-            chosen.append(heapq.heappop(self._waiting)[2])
-            self.num_waiting -= len(pending.sequences)
-        return chosen
+    def step(self, max_prompt_tokens: int) -> StepResult:
+        """Admits what fits, and has the batch make a step."""
+        failed = self._admit()
+        result = self.batch.step(max_prompt_tokens)
+        for pending, error in failed:
+            reason = f"{type(error).__name__}: {error}"
+            result.ended += [Ended(s, FinishReason.FAILED, reason) for s in pending.sequences]
+            result.errors.append(error)
+        for pending in result.preempted:
+            self.add(pending)
+        return result
 
-    def num_positions(self, chosen: list[Pending]) -> int:
-        """Tokens that the next step computes."""
-        if not chosen:
-            return self.batch.rows.count
-        return sum(len(pending.token_ids_L) for pending in chosen)
-
-    def run(self, chosen: list[Pending]) -> StepResult:
-        """One step: prefill of `chosen`, or one token for all that runs."""
-        self._was_prefill = bool(chosen)
-        return self.batch.prefill(chosen) if chosen else self.batch.decode()
-
-    def fail(self, involved: list[Sequence], error: str) -> StepResult:
-        """Ends the sequences of a step that raised. The others of the lane go on."""
-        rows = self.batch.rows
-        failed = set(involved)
-        left = [r for r in rows.sampled_rows(0).tolist() if rows.sequences[r] in failed]
-        if left:
-            self.batch.evict(np.array(left))
-        ended = [Ended(sequence, FinishReason.FAILED, error) for sequence in involved]
-        return StepResult([], ended, 0, 0)
-
-    def running(self) -> list[Sequence]:
-        """Sequences in the batch, each once."""
-        rows = self.batch.rows
-        return [rows.sequences[row] for row in rows.sampled_rows(0).tolist()]
+    def fail(self, error: str) -> StepResult:
+        """Ends all that a step which raised was about. What waits goes on."""
+        sequences = self.batch.clear()
+        return StepResult(ended=[Ended(s, FinishReason.FAILED, error) for s in sequences])
 
     def take_out(self, is_leaving: Callable[[Job], bool]) -> list[Sequence]:
         """Removes the sequences of some jobs, waiting and running."""
@@ -90,12 +67,29 @@ class Lane:
             heapq.heapify(self._waiting)
         sequences = list(itertools.chain.from_iterable(entry[2].sequences for entry in gone))
         self.num_waiting -= len(sequences)
-        rows = self.batch.rows
-        leaving = [r for r in rows.sampled_rows(0).tolist() if is_leaving(rows.sequences[r].job)]
-        if leaving:
-            sequences += self.batch.evict(np.array(leaving))
-        return sequences
+        batch = self.batch
+        sequences += batch.drop([p for p in batch.prefills if is_leaving(p.pending.job)])
+        rows = batch.rows
+        leaving = [r for r in rows.sampled_rows.tolist() if is_leaving(rows.sequences[r].job)]
+        return sequences + (batch.evict(np.array(leaving)) if leaving else [])
 
-    def _rows_for(self, priority: Priority) -> int:
-        reserved = self._reserved_rows if priority is Priority.BATCH else 0
-        return self.batch.rows.max_rows - reserved
+    def _admit(self) -> list[tuple[Pending, Exception]]:
+        """Takes in who comes next, as long as there are rows and pages for them."""
+        failed: list[tuple[Pending, Exception]] = []
+        while self._waiting:
+            pending = self._waiting[0][2]
+            try:
+                if not self._has_rows(pending) or not self.batch.admit(pending):
+                    break
+            except Exception as error:  # of its media alone; the others go on
+                failed.append((pending, error))
+            heapq.heappop(self._waiting)
+            self.num_waiting -= len(pending.sequences)
+            clock = pending.job.clock
+            clock.admitted_s = clock.admitted_s or time.monotonic()
+        return failed
+
+    def _has_rows(self, pending: Pending) -> bool:
+        is_batch = pending.job.priority is Priority.BATCH
+        max_rows = self.batch.rows.max_rows - (self._reserved_rows if is_batch else 0)
+        return self.batch.num_rows + pending.num_rows <= max_rows

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from services.policy.engine.memory import num_pages_in
+from services.policy.engine.prefill import num_pages_of
 from services.policy.engine.request import Group, Job, OutputMode
 from services.policy.engine.served_model import ServedModel
 
@@ -23,15 +25,32 @@ class EngineLimits:
     """`max_rows` are those of one batch; a guided sample takes two."""
 
     max_rows: int = 256
-    reserved_rows: int = 32  # of a shared batch, on top, for interactive jobs
-    max_prefill_tokens: int = 4096  # in one step, padding included
+    reserved_rows: int = 32  # on top, for interactive jobs
+    max_prefill_tokens: int = 512  # of prompts, in one step
     max_waiting_samples: int = 8192
+    cache_bytes: int = 1 << 30  # of keys and values
+    feature_cache_bytes: int = 64 << 20  # of encoded media
+    interactive_weight: int = 4  # shares of time of a version that an application waits for
 
 
 def check_job(job: Job, limits: EngineLimits) -> None:
     """Raises GroupError for the first group that could not run."""
     for group in job.groups:
         check_group(group, job.model, limits)
+
+
+def _check_pages(group: Group, served: ServedModel, limits: EngineLimits) -> None:
+    """A group begins together, and a sample must be able to reach its end."""
+    num_pages = num_pages_in(limits.cache_bytes, served.model.config.decoder)
+    prompt_tokens, num_tracks = len(group.prompt.token_ids), 2 if group.sampling.is_guided else 1
+    whole = num_pages_of(prompt_tokens + group.sampling.max_tokens)
+    together = num_pages_of(prompt_tokens) + group.num_samples - 1
+    needed = num_tracks * max(whole, together)
+    if needed > num_pages:
+        raise GroupError(
+            f"a group of {group.num_samples} samples over a prompt of {prompt_tokens} tokens needs"
+            f" {needed} pages of the cache; it has {num_pages}"
+        )
 
 
 def check_group(group: Group, served: ServedModel, limits: EngineLimits) -> None:
@@ -53,3 +72,4 @@ def check_group(group: Group, served: ServedModel, limits: EngineLimits) -> None
             f"a group of {group.num_samples} samples takes {group.num_rows} rows;"
             f" a batch has {limits.max_rows}"
         )
+    _check_pages(group, served, limits)

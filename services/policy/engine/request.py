@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.preprocessing.prompt import EncodedPrompt
+from services.policy.engine.encoders import Unit, units_of
 from services.policy.engine.served_model import ServedModel
 
 
@@ -138,15 +139,18 @@ class Job:
     sink: Sink
     priority: Priority = Priority.INTERACTIVE
     deadline_s: float | None = None  # of time.monotonic()
-    is_exclusive: bool = False  # runs in shapes that follow from this job alone
     is_streamed: bool = False
+    tenant: str = ""  # whose prompts may share a prefix
     may_switch_version: bool = False
     clock: "JobClock" = field(default_factory=lambda: JobClock())
+    units: tuple[tuple[Unit, ...], ...] = field(init=False)  # media of each group
     num_unfinished: int = field(init=False)
     num_computed_prompt_tokens: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self.num_unfinished = self.num_samples
+        config = self.model.model.config
+        self.units = tuple(units_of(group.prompt.media, config) for group in self.groups)
 
     @property
     def num_samples(self) -> int:

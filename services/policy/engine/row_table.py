@@ -5,12 +5,14 @@ prompt and is fed the same codes; only first rows are sampled.
 Legend: R rows, S rows that are sampled in a step, T sampled tokens.
 """
 
+from collections.abc import Sequence as Several
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.grammar import Grammar, Kind
+from services.policy.engine.pages import PAGE_TOKENS, Page
 from services.policy.engine.request import OutputMode
 from services.policy.engine.sampler import Knobs, resolve_knobs
 from services.policy.engine.sequence import Position, Sampled, Sequence
@@ -31,14 +33,17 @@ class Endings:
 
 
 class RowTable:
-    """Holds `max_rows` rows of at most `max_tokens` sampled tokens."""
+    """Holds `max_rows` rows of at most `max_tokens` tokens, prompt and answer together."""
 
     def __init__(self, grammar: Grammar, max_rows: int, max_tokens: int) -> None:
         self._grammar = grammar
         self.max_rows = max_rows
         self.count = 0
         self.sequences: list[Sequence] = []
+        self.chains: list[list[Page]] = []  # the pages of each row, which it holds
         self.length_R = np.zeros(max_rows, np.int64)  # places filled in the cache
+        self.pages_RN = np.zeros((max_rows, -(-max_tokens // PAGE_TOKENS)), np.int32)
+        self.num_pages_R = np.zeros(max_rows, np.int64)
         self.next_id_R = np.zeros(max_rows, np.int64)  # fed to the model in the next step
         self.kind_R = np.zeros(max_rows, np.int8)  # Kind of the next token
         self.codes_left_R = np.zeros(max_rows, np.int64)
@@ -55,27 +60,42 @@ class RowTable:
         self.allows_image_R = np.zeros(max_rows, np.bool_)
         self.is_one_image_R = np.zeros(max_rows, np.bool_)
         self.stops_at_end_R = np.zeros(max_rows, np.bool_)
+        self.wants_top_R = np.zeros(max_rows, np.bool_)
         self.is_observed_R = np.zeros(max_rows, np.bool_)  # needs Python at each token
         self.ids_RT = np.zeros((max_rows, max_tokens), np.int64)
         self.logprobs_RT = np.zeros((max_rows, max_tokens), np.float32)
         self.kept_mass_RT = np.zeros((max_rows, max_tokens), np.float32)
 
-    def sampled_rows(self, first_row: int) -> Rows:
-        """All rows from `first_row` on but twins."""
-        return first_row + np.flatnonzero(~self.is_twin_R[first_row : self.count])
+    @property
+    def sampled_rows(self) -> Rows:
+        """All rows but twins."""
+        return np.flatnonzero(~self.is_twin_R[: self.count])
 
     def knobs(self, rows_S: Rows) -> Knobs:
         """Sampling settings of rows."""
         return Knobs(self.temperature_R[rows_S], self.top_k_R[rows_S], self.top_p_R[rows_S])
 
-    def add(self, sequence: Sequence, length: int, position: Position) -> int:
-        """Appends a sequence whose first `length` tokens are being cached; returns its row."""
-        row = self._add_row(sequence, length, position)
-        if sequence.group.sampling.is_guided:
-            twin = self._add_row(sequence, length, position)
+    def add(
+        self, sequence: Sequence, length: int, position: Position, chains: Several[list[Page]]
+    ) -> None:
+        """Appends a sequence whose first `length` tokens are cached in a chain of pages, which
+        the table holds from now on; in a second one for its twin where it is guided."""
+        row = self._add_row(sequence, length, position, chains[0])
+        if len(chains) > 1:
+            twin = self._add_row(sequence, length, position, chains[1])
             self.is_twin_R[twin] = self.has_twin_R[row] = True
             self.twin_R[row], self.twin_R[twin] = twin, row
-        return row
+
+    def lacking(self) -> Rows:
+        """Rows whose next token has no page yet."""
+        needed_R = self.length_R[: self.count] // PAGE_TOKENS
+        return np.flatnonzero(needed_R >= self.num_pages_R[: self.count])
+
+    def extend(self, row: int, page: Page) -> None:
+        """Gives a row one more page."""
+        self.pages_RN[row, self.num_pages_R[row]] = page.number
+        self.num_pages_R[row] += 1
+        self.chains[row].append(page)
 
     def sampled(self, row: int) -> Sampled:
         """A copy of what a row sampled."""
@@ -104,32 +124,32 @@ class RowTable:
         self._feed_twins(rows_S[self.has_twin_R[rows_S]])
         return Endings(is_whole_S | is_end_S, self.step_R[rows_S] >= self.max_tokens_R[rows_S])
 
-    def remove(self, rows: Rows) -> tuple[Rows, Rows]:
-        """Drops rows (and their twins); returns (sources, targets) of the rows that moved."""
+    def remove(self, rows: Rows) -> list[list[Page]]:
+        """Drops rows (and their twins); returns the chains of pages that they held."""
         is_kept_R = np.ones(self.count, np.bool_)
         is_kept_R[rows] = False
         is_kept_R[self.twin_R[rows[self.has_twin_R[rows]]]] = False
+        chains = [self.chains[row] for row in np.flatnonzero(~is_kept_R).tolist()]
         kept = np.flatnonzero(is_kept_R)
         targets = np.flatnonzero(~is_kept_R[: len(kept)])
-        sources = kept[len(kept) - len(targets) :]
-        self._move(sources, targets)
+        self._move(kept[len(kept) - len(targets) :], targets)
         self.count = len(kept)
-        del self.sequences[self.count :]
-        return sources, targets
-
-    def truncate(self, count: int) -> None:
-        """Forgets all rows from `count` on."""
-        self.count = count
-        del self.sequences[count:]
+        del self.sequences[self.count :], self.chains[self.count :]
+        return chains
 
     def is_closed(self, row: int) -> bool:
         """Whether a row's last token is the end_of_image that `record` wrote by itself."""
         return bool(self.is_one_image_R[row] and self.kind_R[row] == Kind.END_OF_IMAGE)
 
-    def _add_row(self, sequence: Sequence, length: int, position: Position) -> int:
+    def _add_row(
+        self, sequence: Sequence, length: int, position: Position, chain: list[Page]
+    ) -> int:
         row, sampling, had = self.count, sequence.group.sampling, sequence.sampled
         self.count += 1
         self.sequences.append(sequence)
+        self.chains.append(chain)
+        self.pages_RN[row, : len(chain)] = [page.number for page in chain]
+        self.num_pages_R[row] = len(chain)
         steps = len(had.token_ids_T)
         knobs = resolve_knobs(sampling.temperature, sampling.top_k, sampling.top_p)
         self.temperature_R[row], self.top_k_R[row], self.top_p_R[row] = knobs
@@ -142,6 +162,7 @@ class RowTable:
         self.is_one_image_R[row] = sampling.output is OutputMode.IMAGE
         self.stops_at_end_R[row] = not sampling.ignore_eos
         is_reported = sampling.num_top_logprobs > 0 or sampling.is_truncated
+        self.wants_top_R[row] = sampling.num_top_logprobs > 0
         self.is_observed_R[row] = sequence.text is not None or is_reported
         self.ids_RT[row, :steps] = had.token_ids_T
         self.logprobs_RT[row, :steps] = had.logprobs_T
@@ -191,3 +212,4 @@ class RowTable:
         self.twin_R = new_row_R[self.twin_R]
         for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
             self.sequences[target] = self.sequences[source]
+            self.chains[target] = self.chains[source]

@@ -43,7 +43,8 @@ def resolve_knobs(temperature: float, top_k: int | None, top_p: float) -> tuple[
 class Draw:
     """What was drawn in each row.
 
-    `supports` holds the kept ids of each truncated row, by row. `logprobs_RV` is before truncation.
+    `supports` holds the kept ids of each truncated row, by row. `logprobs_RV` is before truncation,
+    where it was wanted.
     A row that is not finite has no usable id.
     """
 
@@ -52,7 +53,7 @@ class Draw:
     kept_mass_R: NDArray[np.float32]
     is_finite_R: NDArray[np.bool_]
     supports: dict[int, NDArray[np.int64]]
-    logprobs_RV: Tensor
+    logprobs_RV: Tensor | None
 
 
 def draw(logits_RV: Tensor, knobs: Knobs, uniform_R: NDArray[np.float64]) -> Draw:

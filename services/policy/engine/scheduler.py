@@ -1,74 +1,78 @@
-"""Which lane takes the next step: those with work, in turn.
+"""Which version takes the next step: the one that had least time of late, by weight.
 
-Exclusive jobs run one at a time, each in a lane of its own, which alternates with the others, so
-that applications wait for a step of a rollout and not for its end.
+A version that an application waits for weighs more than one that rolls out for training.
 """
 
+import itertools
 import time
-from collections import deque
 from collections.abc import Callable
 
+from models.config import DecoderConfig
+from services.policy.engine.batch import Batch
+from services.policy.engine.encoders import FeatureCache
 from services.policy.engine.lane import Lane
 from services.policy.engine.limits import EngineLimits
+from services.policy.engine.memory import CacheMemory, cache_memory
+from services.policy.engine.native.executor import NativeExecutor
+from services.policy.engine.native.packed import Crew
 from services.policy.engine.request import Job
 from services.policy.engine.sequence import Pending, Sequence, pending_group
 from services.policy.engine.served_model import ServedModel
 
+_Shape = tuple[int, int, int]
+
 
 class Scheduler:
-    """Used on the engine's thread only; the two counts may be read from anywhere."""
+    """Used on the engine's thread only; the counts may be read from anywhere."""
 
-    def __init__(self, limits: EngineLimits) -> None:
+    def __init__(self, limits: EngineLimits, crew: Crew) -> None:
         self._limits = limits
-        self._shared: dict[str, Lane] = {}  # by version
-        self._exclusive: Lane | None = None
-        self._exclusive_waiting: deque[Job] = deque()
-        self._last: Lane | None = None
+        self._crew = crew
+        self._lanes: dict[str, Lane] = {}  # by version
+        self._memories: dict[_Shape, CacheMemory] = {}
+        self.features = FeatureCache(limits.feature_cache_bytes)
+        self._arrivals = itertools.count()
         self.jobs: set[Job] = set()
 
     @property
     def lanes(self) -> list[Lane]:
-        exclusive = [self._exclusive] if self._exclusive else []
-        return [*self._shared.values(), *exclusive]
+        return list(self._lanes.values())
+
+    @property
+    def memories(self) -> list[CacheMemory]:
+        """Of each shape of decoder that was served."""
+        return list(self._memories.values())
 
     @property
     def num_waiting(self) -> int:
         """Samples that have not begun."""
-        queued = sum(job.num_samples for job in tuple(self._exclusive_waiting))
-        return queued + sum(lane.num_waiting for lane in self.lanes)
+        return sum(lane.num_waiting for lane in self.lanes)
 
     @property
     def num_running(self) -> int:
         """Rows in batches."""
-        return sum(lane.batch.rows.count for lane in self.lanes)
+        return sum(lane.batch.num_rows for lane in self.lanes)
 
     def add(self, job: Job) -> None:
         """Queues all groups of a job."""
         self.jobs.add(job)
-        if job.is_exclusive:
-            self._exclusive_waiting.append(job)
-        else:
-            self._enqueue(job, self._lane(job.model))
+        lane = self._lane(job.model)
+        for group in job.groups:
+            lane.add(pending_group(job, group, next(self._arrivals)))
 
     def next_lane(self) -> Lane | None:
-        """The next lane in turn that has work."""
-        self._open_exclusive()
-        lanes = self.lanes
-        start = lanes.index(self._last) + 1 if self._last in lanes else 0
-        for lane in (*lanes[start:], *lanes[:start]):
-            if lane.has_work:
-                self._last = lane
-                return lane
-        return None
+        """The lane with work whose turn it is."""
+        working = [lane for lane in self.lanes if lane.has_work]
+        return min(working, key=lambda lane: lane.used_s, default=None)
+
+    def charge(self, lane: Lane, duration_s: float) -> None:
+        """Counts the time of a step."""
+        weight = self._limits.interactive_weight if lane.is_interactive else 1
+        lane.used_s += duration_s / weight
 
     def take_out(self, is_leaving: Callable[[Job], bool]) -> list[Sequence]:
         """Removes what some jobs still have waiting or running."""
-        sequences = [s for lane in self.lanes for s in lane.take_out(is_leaving)]
-        for job in [job for job in self._exclusive_waiting if is_leaving(job)]:
-            self._exclusive_waiting.remove(job)
-            for group in job.groups:
-                sequences += pending_group(job, group).sequences
-        return sequences
+        return [s for lane in self.lanes for s in lane.take_out(is_leaving)]
 
     def switch_version(self, jobs: set[Job], served: ServedModel) -> None:
         """Lets jobs go on under another version, which recomputes their cache (DESIGN law 2)."""
@@ -79,30 +83,38 @@ class Scheduler:
             self._lane(served).add(Pending((sequence,)))
 
     def drop_version(self, version: str) -> None:
-        """Frees the lane of a version that nothing uses any more."""
-        self._shared.pop(version, None)
+        """Frees all that is kept of a version which nothing uses any more."""
+        self._lanes.pop(version, None)
+        self.features.forget(version)
+        for memory in self.memories:
+            memory.pool.forget(version)
 
     def expired(self) -> set[Job]:
         """Jobs whose deadline has passed."""
         now_s = time.monotonic()
         return {job for job in self.jobs if job.deadline_s is not None and job.deadline_s <= now_s}
 
-    def _open_exclusive(self) -> None:
-        if self._exclusive and not self._exclusive.has_work:
-            self._exclusive = None
-        if self._exclusive is None and self._exclusive_waiting:
-            job, limits = self._exclusive_waiting.popleft(), self._limits
-            self._exclusive = Lane(job.model, limits.max_rows, 0, limits.max_prefill_tokens)
-            self._enqueue(job, self._exclusive)
+    def check(self) -> None:
+        """AssertionError where the books of the cache do not balance."""
+        for memory in self.memories:
+            memory.pool.check()
+            assert self.num_running or not memory.pool.num_used, "pages are held by nobody"
 
     def _lane(self, served: ServedModel) -> Lane:
-        if served.version not in self._shared:
-            reserved, limits = self._limits.reserved_rows, self._limits
-            self._shared[served.version] = Lane(
-                served, limits.max_rows + reserved, reserved, limits.max_prefill_tokens
-            )
-        return self._shared[served.version]
+        if served.version not in self._lanes:
+            limits = self._limits
+            executor = NativeExecutor(served.weights, self._crew)
+            memory = self._memory(served.model.config.decoder)
+            max_rows = limits.max_rows + limits.reserved_rows
+            batch = Batch(served, executor, memory, self.features, max_rows)
+            lane = Lane(served, batch, limits.reserved_rows)
+            # A newcomer begins where the others are, and not with all the time they had.
+            lane.used_s = min((each.used_s for each in self.lanes), default=0.0)
+            self._lanes[served.version] = lane
+        return self._lanes[served.version]
 
-    def _enqueue(self, job: Job, lane: Lane) -> None:
-        for group in job.groups:
-            lane.add(pending_group(job, group))
+    def _memory(self, config: DecoderConfig) -> CacheMemory:
+        shape = (config.num_layers, config.num_kv_heads, config.head_size)
+        if shape not in self._memories:
+            self._memories[shape] = cache_memory(config, self._limits.cache_bytes)
+        return self._memories[shape]

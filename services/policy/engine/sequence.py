@@ -7,11 +7,13 @@ from numpy.typing import NDArray
 
 from models.grammar import Grammar, Kind
 from models.preprocessing.prompt import without_content
+from services.policy.engine.encoders import Unit
 from services.policy.engine.random_streams import stream_key
 from services.policy.engine.request import (
     FinishReason,
     Group,
     Job,
+    Priority,
     Sample,
     TopLogprobs,
     VersionSpan,
@@ -41,6 +43,7 @@ class Sequence:
     group: Group
     sample_index: int
     text: TextStream | None
+    arrival: int = 0  # its place in the queue, which it keeps
     sampled: Sampled = field(default_factory=_nothing_sampled)
     supports: list[NDArray[np.int64] | None] = field(default_factory=list)
     top: list[TopLogprobs] = field(default_factory=list)
@@ -53,9 +56,11 @@ class Sequence:
 
     def leave(self, sampled: Sampled, version: str) -> None:
         """Takes what a batch of `version` sampled, when it ends there or moves on."""
-        start = self.spans[-1].end if self.spans else 0
-        if len(sampled.token_ids_T) > start:
-            self.spans.append(VersionSpan(version, start, len(sampled.token_ids_T)))
+        start, end = self.spans[-1].end if self.spans else 0, len(sampled.token_ids_T)
+        if self.spans and self.spans[-1].version == version:
+            start = self.spans.pop().start
+        if end > start:
+            self.spans.append(VersionSpan(version, start, end))
         self.sampled = sampled
 
     def finished(self, reason: FinishReason, error: str | None = None) -> Sample:
@@ -93,6 +98,21 @@ class Pending:
         return self.sequences[0].group
 
     @property
+    def order(self) -> tuple[Priority, int]:
+        """Who goes first; the last gives way when memory runs out."""
+        return self.job.priority, self.sequences[0].arrival
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The media of the prompt."""
+        groups = self.job.groups
+        return next(
+            units
+            for group, units in zip(groups, self.job.units, strict=True)
+            if group is self.group
+        )
+
+    @property
     def num_rows(self) -> int:
         """Rows of a batch that they take; a guided sample takes two."""
         return len(self.sequences) * (2 if self.group.sampling.is_guided else 1)
@@ -123,14 +143,18 @@ class Pending:
         return self.group.prompt.token_ids
 
 
-def pending_group(job: Job, group: Group) -> Pending:
-    """The samples of a group, none begun."""
+def pending_group(job: Job, group: Group, arrival: int) -> Pending:
+    """The samples of a group, none begun, and their place in the queue."""
     tokenizer = job.model.preprocessor.tokenizer
     is_watched = job.is_streamed or bool(group.sampling.stop)
     return Pending(
         tuple(
             Sequence(
-                job, group, i, TextStream(tokenizer, group.sampling.stop) if is_watched else None
+                job,
+                group,
+                i,
+                TextStream(tokenizer, group.sampling.stop) if is_watched else None,
+                arrival,
             )
             for i in range(group.num_samples)
         )

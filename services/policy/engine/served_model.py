@@ -9,6 +9,8 @@ from models.checkpoint import Checkpoint
 from models.grammar import Grammar
 from models.omni import OmniModel
 from models.preprocessing.prompt import Preprocessor
+from services.policy.engine.native.executor import NativeWeights
+from services.policy.engine.native.packed import Precision
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,6 +21,7 @@ class ServedModel:
     model: OmniModel
     grammar: Grammar
     preprocessor: Preprocessor
+    weights: NativeWeights = field(repr=False)
     # [2, V]: added to text logits; row 1 where the request allows images.
     text_bias_2V: Tensor = field(repr=False)
 
@@ -43,4 +46,7 @@ def served_model(version: str, checkpoint: Checkpoint) -> ServedModel:
     masks_2V = [checkpoint.grammar.text_mask_V(allow_image=allowed) for allowed in (False, True)]
     is_forbidden_2V = ~torch.stack(masks_2V)
     bias_2V = torch.zeros(is_forbidden_2V.shape).masked_fill_(is_forbidden_2V, -torch.inf)
-    return ServedModel(version, model, checkpoint.grammar, checkpoint.preprocessor, bias_2V)
+    weights = NativeWeights(model, Precision.FLOAT32)
+    return ServedModel(
+        version, model, checkpoint.grammar, checkpoint.preprocessor, weights, bias_2V
+    )

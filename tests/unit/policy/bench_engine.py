@@ -1,7 +1,7 @@
 """Speed of the engine in-process: `python -m tests.unit.policy.bench_engine [--threads 2]`.
 
-A rollout of 32 prompts × 8 samples of the shipped model's shape (random weights), one exclusive
-job; then single requests at concurrency 1, 8 and 64. Best of three.
+A rollout of 32 prompts × 8 samples of the shipped model's shape (random weights), one job;
+then single requests at concurrency 1, 8 and 64. Best of three.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main() -> None:
             groups = [
                 _group(served, i, bool(every) and i % every == 0, settings) for i in range(32)
             ]
-            _report(f"rollout, {name}", engine, served, groups, is_exclusive=True)
+            _report(f"rollout, {name}", engine, served, groups)
         for concurrency in (1, 8, 64):
             singles = [
                 make_group(served, "what?", index=i, max_tokens=64, ignore_eos=True)

@@ -11,8 +11,10 @@ from models.preprocessing.prompt import Preprocessor
 from services.policy.engine.batch import Batch
 from services.policy.engine.engine import Engine
 from services.policy.engine.limits import EngineLimits, GroupError, QueueFullError
+from services.policy.engine.native.executor import NativeExecutor
 from services.policy.engine.request import FinishReason, OutputMode, Priority, Sample
 from services.policy.engine.served_model import ServedModel
+from services.policy.engine.track import Track
 from tests.unit.policy.tiny_policy import (
     generate,
     make_group,
@@ -22,16 +24,12 @@ from tests.unit.policy.tiny_policy import (
 )
 
 
-def test_a_group_computes_its_prompt_once(engine: Engine, served: ServedModel, monkeypatch) -> None:
-    shapes = []
-    decode = served.model.decode
-    monkeypatch.setattr(
-        served.model, "decode", lambda h, p, a: shapes.append(tuple(h.shape)) or decode(h, p, a)
-    )
+def test_a_group_computes_its_prompt_once(engine: Engine, served: ServedModel) -> None:
     group = make_group(served, picture_seed=1, num_samples=8, max_tokens=2, ignore_eos=True)
     job, inbox = submit(engine, served, [group])
     inbox.wait_samples(8)
-    assert [shape[:2] for shape in shapes] == [(1, len(group.prompt.token_ids)), (8, 1)]
+    steps = [(step.num_prompt_tokens, step.num_decoded_rows) for step in engine._observer.steps]
+    assert steps == [(len(group.prompt.token_ids), 0), (0, 8)]
     assert job.num_computed_prompt_tokens == len(group.prompt.token_ids)
 
 
@@ -125,34 +123,6 @@ def test_interactive_jobs_go_before_batch_jobs(served: ServedModel) -> None:
     assert order == ["interactive", "batch"]
 
 
-def test_a_deterministic_job_gives_the_same_bits_whatever_else_runs(served: ServedModel) -> None:
-    groups = [
-        make_group(served, f"item {i}", picture_seed=i if i % 2 else None, num_samples=4, index=i,
-                   max_tokens=80, output=OutputMode.IMAGE if i % 3 == 0 else OutputMode.TEXT)
-        for i in range(6)
-    ]  # fmt: skip
-    with running_engine() as engine:
-        alone = generate(engine, served, groups, is_exclusive=True)
-        again = generate(engine, served, groups, is_exclusive=True)
-        traffic = [
-            submit(engine, served, [_endless(served, seed=i)], is_streamed=True) for i in range(5)
-        ]
-        traffic[0][1].wait_token()
-        among = generate(engine, served, groups, is_exclusive=True)
-        assert any(not inbox.samples for _, inbox in traffic)  # it really ran beside them
-    for other in (again, among):
-        assert _bits(alone) == _bits(other)
-
-
-def test_exclusive_and_shared_steps_take_turns(engine: Engine, served: ServedModel) -> None:
-    rollout = [_endless(served, num_samples=8)]
-    _, exclusive = submit(engine, served, rollout, is_exclusive=True, is_streamed=True)
-    exclusive.wait_token()
-    generate(engine, served, [make_group(served, max_tokens=3, ignore_eos=True)])
-    assert not exclusive.samples
-    exclusive.wait_samples(8)
-
-
 def test_versions_never_share_a_forward_pass(preprocessor: Preprocessor) -> None:
     first, second = (make_served(preprocessor, seed) for seed in (1, 2))
     with running_engine() as engine:
@@ -187,12 +157,12 @@ def test_a_failing_step_ends_its_sequences_and_the_engine_lives_on(
     _, running = submit(engine, served, [_endless(served)], is_streamed=True)
     running.wait_token()
     with monkeypatch.context() as patch:
-        patch.setattr(Batch, "_encode_media", explode)
+        patch.setattr(Track, "encode", explode)
         [failed] = generate(engine, served, [make_group(served)])
     assert (failed.finish, failed.error) == (FinishReason.FAILED, "RuntimeError: out of something")
     assert running.wait_samples(1)[0].finish is FinishReason.LENGTH
     with monkeypatch.context() as patch:
-        patch.setattr(Batch, "decode", explode)
+        patch.setattr(Batch, "_run", explode)
         [failed] = generate(engine, served, [make_group(served)])
     assert failed.finish is FinishReason.FAILED
     [sample] = generate(engine, served, [make_group(served)])
@@ -202,12 +172,12 @@ def test_a_failing_step_ends_its_sequences_and_the_engine_lives_on(
 def test_logits_that_are_not_finite_fail_their_own_sample(
     engine: Engine, served: ServedModel, monkeypatch
 ) -> None:
-    logits = served.model.text_logits
+    logits = NativeExecutor.text_logits
 
-    def poisoned(hidden):
-        return logits(hidden).index_fill(0, torch.tensor([0]), float("nan"))
+    def poisoned(executor, hidden_RD):
+        return logits(executor, hidden_RD).index_fill(0, torch.tensor([0]), float("nan"))
 
-    monkeypatch.setattr(served.model, "text_logits", poisoned)
+    monkeypatch.setattr(NativeExecutor, "text_logits", poisoned)
     first, *others = generate(engine, served, [make_group(served, num_samples=3, max_tokens=4)])
     assert first.finish is FinishReason.FAILED
     assert "not finite" in first.error

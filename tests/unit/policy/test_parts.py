@@ -8,13 +8,11 @@ from models.preprocessing.images import content_sha256
 from models.preprocessing.prompt import Preprocessor
 from protos.v1 import policy_generator_pb2 as pb
 from services.common.errors import AlreadyExists, NotFound
-from services.policy.engine.kv_cache import KvCache
 from services.policy.engine.random_streams import stream_key, uniforms
 from services.policy.engine.sampler import Knobs, draw, resolve_knobs
 from services.policy.engine.text_stream import TextStream
 from services.policy.media_cache import MediaCache
 from services.policy.request_ids import RequestIds
-from tests.unit.policy.tiny_policy import CONFIG
 
 
 def test_streams_are_uniform_and_differ_by_each_of_their_names() -> None:
@@ -104,20 +102,6 @@ def test_text_releases_whole_characters_and_the_rest_at_the_end(
     released = [stream.add(i) for i in ids]
     assert "".join(released) == "é"
     assert stream.finish() == "…"
-
-
-def test_the_cache_keeps_its_content_when_it_grows_and_refuses_beyond_its_bounds() -> None:
-    cache = KvCache(CONFIG.decoder, max_rows=6)
-    cache.reserve(2, 10)
-    keys, _ = cache.layer(0)
-    keys[:2, :, :10] = torch.arange(10.0)[:, None]
-    cache.reserve(5, 100)
-    grown, _ = cache.layer(0)
-    assert torch.equal(grown[:2, :, :10], keys[:2, :, :10])
-    assert (grown[:, :, 10:] == 0).all()
-    for rows, length in ((7, 10), (1, 257)):
-        with pytest.raises(ValueError, match="do not fit into the cache of 6 rows of 256"):
-            cache.reserve(rows, length)
 
 
 def test_the_media_cache_is_bounded_and_forgets_the_least_used() -> None:

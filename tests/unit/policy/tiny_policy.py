@@ -123,12 +123,12 @@ def make_group(
 class Observer:
     """Keeps what the engine reports."""
 
-    steps: list[tuple[bool, StepResult]] = field(default_factory=list)
+    steps: list[StepResult] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
 
-    def on_step(self, is_prefill: bool, duration_s: float, result: StepResult) -> None:
-        self.steps.append((is_prefill, result))
+    def on_step(self, duration_s: float, result: StepResult) -> None:
+        self.steps.append(result)
 
     def on_first_token(self, job: Job) -> None: ...
 

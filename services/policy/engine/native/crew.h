@@ -5,9 +5,7 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -21,36 +19,30 @@ class Crew {
   }
 
   ~Crew() {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      is_over_ = true;
-      shift_.fetch_add(1, std::memory_order_release);
-    }
-    waking_.notify_all();
+    is_over_ = true;
+    begin_shift();
     for (std::thread& helper : helpers_) helper.join();
   }
 
   int size() const { return (int)helpers_.size() + 1; }
 
-  // Runs `job` on all threads at once: work that is many calls of `share`.
-  void run(const std::function<void()>& job) {
-    if (helpers_.empty()) return job();
+  // Runs `job`, which is many calls of `share`, on all threads at once; on the caller's alone where
+  // its operations are so few that waiting for each other would cost more.
+  void run(double num_operations, const std::function<void()>& job) {
+    is_alone_ = helpers_.empty() || num_operations < kMinShared;
+    if (is_alone_) return job();
     job_ = &job;
     num_left_.store((int)helpers_.size(), std::memory_order_relaxed);
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      shift_.fetch_add(1, std::memory_order_release);
-    }
-    waking_.notify_all();
+    begin_shift();
     job();
-    while (num_left_.load(std::memory_order_acquire)) pause();
+    wait_while(num_left_, [](int left) { return left > 0; });
   }
 
   // Inside `run`: every thread calls it with the same arguments; each part is done once, and none
   // returns before all are done.
   template <class Part>
   void share(int num_parts, Part part) {
-    if (helpers_.empty()) {
+    if (is_alone_) {
       for (int index = 0; index < num_parts; ++index) part(index);
       return;
     }
@@ -63,12 +55,18 @@ class Crew {
   }
 
  private:
-  static constexpr int kSpins = 20000;  // some 50 µs, the time between two steps of an engine
+  static constexpr int kSpins = 2000;       // some 20 to 50 µs; then the core is left to others
+  static constexpr double kMinShared = 4e6;  // operations: some 40 µs of one core
 
   static void pause() {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #endif
+  }
+
+  void begin_shift() {
+    shift_.fetch_add(1, std::memory_order_release);
+    shift_.notify_all();
   }
 
   // The last to come opens the gate, with the counter of parts set back.
@@ -78,37 +76,39 @@ class Crew {
       num_met_.store(0, std::memory_order_relaxed);
       next_.store(0, std::memory_order_relaxed);
       turn_.store(turn + 1, std::memory_order_release);
+      turn_.notify_all();
       return;
     }
-    for (int spins = 0; turn_.load(std::memory_order_acquire) == turn; ++spins) {
-      if (spins < kSpins)
-        pause();
-      else
-        std::this_thread::yield();
+    wait_while(turn_, [turn](int now) { return now == turn; });
+  }
+
+  // Spins for a while, then sleeps until whoever changes the value notifies.
+  template <class IsToWait>
+  static void wait_while(const std::atomic<int>& value, IsToWait is_to_wait) {
+    for (int spins = 0; spins < kSpins; ++spins) {
+      if (!is_to_wait(value.load(std::memory_order_acquire))) return;
+      pause();
     }
+    for (int seen = value.load(std::memory_order_acquire); is_to_wait(seen);
+         seen = value.load(std::memory_order_acquire))
+      value.wait(seen, std::memory_order_acquire);
   }
 
   void serve() {
     int seen = 0;
     for (;;) {
-      for (int spins = 0; shift_.load(std::memory_order_acquire) == seen && spins < kSpins; ++spins)
-        pause();
-      if (shift_.load(std::memory_order_acquire) == seen) {
-        std::unique_lock<std::mutex> lock(mutex_);
-        waking_.wait(lock, [&] { return shift_.load(std::memory_order_acquire) != seen; });
-      }
+      wait_while(shift_, [seen](int now) { return now == seen; });
       seen = shift_.load(std::memory_order_acquire);
       if (is_over_) return;
       (*job_)();
       num_left_.fetch_sub(1, std::memory_order_release);
+      num_left_.notify_all();
     }
   }
 
   std::vector<std::thread> helpers_;
-  std::mutex mutex_;
-  std::condition_variable waking_;
   std::atomic<int> shift_{0}, turn_{0}, num_met_{0}, next_{0}, num_left_{0};
-  bool is_over_ = false;
+  bool is_over_ = false, is_alone_ = false;
   const std::function<void()>* job_ = nullptr;
 };
 

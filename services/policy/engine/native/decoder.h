@@ -64,23 +64,25 @@ class Rows {
   bool is_half_ = false;
 };
 
-inline void normalize(const float* hidden_D, const float* weight_D, int width, float eps, int row,
-                      Rows& normed) {
+// RMSNorm's factor: 1 / √(mean of squares + eps).
+inline float norm_scale(const float* hidden_D, int width, float eps) {
   Floats squares{};
   for (int d = 0; d < width; d += kLanes) {
     Floats values = load(hidden_D + d);
     squares += values * values;
   }
-  Floats scale = all(1.0f / std::sqrt(sum_of(squares) / width + eps));
-  for (int d = 0; d < width; d += kLanes)
-    normed.put(row, d, load(hidden_D + d) * scale * load(weight_D + d));
+  return 1.0f / std::sqrt(sum_of(squares) / width + eps);
 }
 
 class Decoder {
  public:
   explicit Decoder(Shape shape) : shape_(shape) {}
 
-  void add(Layer layer) { layers_.push_back(layer); }
+  void add(Layer layer) {
+    layers_.push_back(layer);
+    for (const Matrix* matrix : {layer.qkv, layer.output, layer.gate_up, layer.down})
+      num_weights_ += (double)matrix->num_outputs() * matrix->num_inputs();
+  }
 
   // hidden_TD in, hidden_TD out, before the final norm.
   void run(Crew& crew, const Step& step, float* hidden_TD) {
@@ -91,7 +93,7 @@ class Decoder {
     mixed_.reserve(num_tokens, shape_.num_heads * shape_.head_size, precision);
     gated_.reserve(num_tokens, (shape_.mlp_width + kLanes - 1) / kLanes * kLanes, precision);
     qkv_.resize((size_t)num_tokens * qkv_width);
-    crew.run([&] {
+    crew.run(num_operations(step), [&] {
       for (size_t index = 0; index < layers_.size(); ++index) {
         const Layer& layer = layers_[index];
         Pages pages{step.cache + index * step.layer_stride, shape_.num_kv_heads,
@@ -109,10 +111,15 @@ class Decoder {
   }
 
  private:
+  // Of the products; attention comes on top.
+  double num_operations(const Step& step) const { return 2.0 * num_weights_ * step.num_tokens; }
+
   void norm(Crew& crew, int num_tokens, const float* hidden_TD, const float* weight_D) {
     crew.share(num_tokens, [&](int t) {
-      normalize(hidden_TD + (size_t)t * shape_.width, weight_D, shape_.width, shape_.norm_eps, t,
-                normed_);
+      const float* hidden_D = hidden_TD + (size_t)t * shape_.width;
+      const Floats scale = all(norm_scale(hidden_D, shape_.width, shape_.norm_eps));
+      for (int d = 0; d < shape_.width; d += kLanes)
+        normed_.put(t, d, load(hidden_D + d) * scale * load(weight_D + d));
     });
   }
 
@@ -196,6 +203,7 @@ class Decoder {
 
   Shape shape_;
   std::vector<Layer> layers_;
+  double num_weights_ = 0;
   Rows normed_, mixed_, gated_;
   std::vector<float> qkv_;
 };

@@ -1,7 +1,6 @@
 """The decoder's layers on the compiled kernels, over flat tokens and pages.
 
-models/decoder.py is the definition. Legend: T tokens, D width, K head size, J key-value heads,
-S sequences, N pages of a sequence.
+models/decoder.py is the definition. Legend: T tokens, D width, K head size, J key-value heads.
 """
 
 from ctypes import byref, c_void_p
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from models.config import DecoderConfig
 from models.decoder import Decoder, DecoderLayer, Rotation
+from services.policy.engine.executor import FlatStep
 from services.policy.engine.native.library import LayerStruct, ShapeStruct, StepStruct, library
 from services.policy.engine.native.packed import Crew, PackedLinear, Precision
 from services.policy.engine.pages import PAGE_TOKENS
@@ -38,10 +38,9 @@ class PagedCache:
 class NativeDecoder:
     """Packs a decoder's weights once."""
 
-    def __init__(self, decoder: Decoder, precision: Precision, crew: Crew) -> None:
+    def __init__(self, decoder: Decoder, precision: Precision) -> None:
         config = decoder.config
         check_config(config)
-        self._crew = crew
         shape = ShapeStruct(
             *(config.width, config.num_layers, config.num_heads, config.num_kv_heads),
             *(config.head_size, config.mlp_width, config.norm_eps),
@@ -57,25 +56,18 @@ class NativeDecoder:
         self._cos = rotation.cos_B1LK[0, 0, :, :half].contiguous()
         self._sin = rotation.sin_B1LK[0, 0, :, :half].contiguous()
 
-    def run(
-        self,
-        hidden_TD: Tensor,
-        positions_T: Tensor,
-        sequence_of_T: Tensor,
-        tables_SN: Tensor,
-        cache: PagedCache,
-    ) -> None:
-        """Through all layers, in place; the final norm is the caller's. int32 indices."""
-        step = StepStruct(
-            len(hidden_TD),
-            *(t.data_ptr() for t in (positions_T, sequence_of_T, tables_SN)),
-            tables_SN.shape[1],
+    def run(self, step: FlatStep, cache: PagedCache, crew: Crew) -> None:
+        """`step.hidden_TD` through all layers, in place; the final norm is the caller's."""
+        struct = StepStruct(
+            len(step.hidden_TD),
+            *(a.ctypes.data for a in (step.positions_T, step.table_of_T, step.tables_SN)),
+            step.tables_SN.shape[1],
             cache.data.data_ptr(),
             cache.data.stride(0),
             *(self._cos.data_ptr(), self._sin.data_ptr()),
         )
         library().attune_decoder_run(
-            self._handle, self._crew.handle, byref(step), hidden_TD.data_ptr()
+            self._handle, crew.handle, byref(struct), step.hidden_TD.data_ptr()
         )
 
     def _pack(self, layer: DecoderLayer, precision: Precision) -> LayerStruct:

@@ -58,12 +58,30 @@ class StepStruct(Structure):
     )
 
 
+class DrawsStruct(Structure):
+    """Draws, of native.cpp."""
+
+    _fields_ = (
+        ("num_rows", c_int),
+        ("num_ids", c_int),
+        *(
+            (name, c_void_p)
+            for name in (
+                *("logits", "bias", "bias_of", "temperature", "top_p", "top_k", "uniform"),
+                *("ids", "logprobs", "kept_mass", "is_finite", "is_kept", "all_logprobs"),
+            )
+        ),
+    )
+
+
 _SIGNATURES = {
     "attune_crew_new": (c_void_p, (c_int,)),
     "attune_crew_free": (None, (c_void_p,)),
     "attune_matrix_new": (c_void_p, (c_void_p, c_int, c_int, c_int)),
     "attune_matrix_free": (None, (c_void_p,)),
     "attune_linear": (None, (c_void_p, c_void_p, c_void_p, c_void_p, c_int, c_void_p)),
+    "attune_normalize": (None, (c_void_p, c_void_p, c_int, c_int, c_float, c_void_p)),
+    "attune_draw": (None, (c_void_p, POINTER(DrawsStruct))),
     "attune_decoder_new": (c_void_p, (POINTER(ShapeStruct),)),
     "attune_decoder_free": (None, (c_void_p,)),
     "attune_decoder_add": (None, (c_void_p, POINTER(LayerStruct))),

@@ -1,0 +1,62 @@
+"""What a batch needs of whoever runs the model: a step over flat tokens, heads, draws, a cache.
+
+Legend: T tokens of a step, S sequences, N pages of a sequence, W tokens whose state is wanted,
+R rows, D width, V text ids, K codes, B biases.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from services.policy.engine.sampler import Draw, Knobs
+
+
+@dataclass(frozen=True, slots=True)
+class FlatStep:
+    """Tokens of any sequences; keys and values go where the tables of pages say."""
+
+    hidden_TD: Tensor
+    positions_T: NDArray[np.int32]
+    table_of_T: NDArray[np.int32]
+    tables_SN: NDArray[np.int32]
+    wanted_W: NDArray[np.int64]
+
+
+class Cache(Protocol):
+    """Keys and values of all pages."""
+
+    @property
+    def num_bytes(self) -> int: ...
+
+    def copy_page(self, source: int, target: int) -> None:
+        """All layers of one page over another."""
+
+
+class Executor(Protocol):
+    """One version's weights, ready to run."""
+
+    def embed(self, ids_T: NDArray[np.int64]) -> Tensor:
+        """hidden_TD of text ids and codes; placeholders get what their id has."""
+
+    def run(self, step: FlatStep, cache: Cache) -> Tensor:
+        """hidden_WD after the final norm."""
+
+    def text_logits(self, hidden_RD: Tensor) -> Tensor:
+        """logits_RV, float32."""
+
+    def code_logits(self, hidden_RD: Tensor) -> Tensor:
+        """logits_RK, float32."""
+
+    def draw(
+        self,
+        logits_RV: Tensor,
+        knobs: Knobs,
+        uniform_R: NDArray[np.float64],
+        bias_BV: Tensor | None = None,
+        bias_of_R: NDArray[np.int64] | None = None,
+        keep_logprobs: bool = False,
+    ) -> Draw:
+        """One id per row; biases are 0 or -inf."""

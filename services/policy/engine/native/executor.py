@@ -1,0 +1,82 @@
+"""Runs a version on the compiled kernels. Every row's result is its own, whatever its company.
+
+Legend: T tokens, W tokens whose state is wanted, R rows, D width, V text ids, K codes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from models.omni import OmniModel
+from services.policy.engine.executor import FlatStep
+from services.policy.engine.native import sampler
+from services.policy.engine.native.decoder import NativeDecoder, PagedCache
+from services.policy.engine.native.library import library
+from services.policy.engine.native.packed import Crew, PackedLinear, Precision
+from services.policy.engine.sampler import Draw, Knobs
+
+
+class NativeWeights:
+    """A model's decoder and heads, packed once; shared by all that runs on the version."""
+
+    def __init__(self, model: OmniModel, precision: Precision) -> None:
+        decoder, head = model.language_model, model.generation_head
+        self.config = decoder.config
+        self.decoder = NativeDecoder(decoder, precision)
+        self.norm_D = decoder.norm.weight.detach().float().contiguous()
+        self.embedding_VD = _embedding_VD(model)
+        self.text_head = PackedLinear(model.lm_head.weight, None, precision)
+        self.code_projection = PackedLinear(head.proj_out.weight, head.proj_out.bias, precision)
+        self.code_head = PackedLinear(head.vision_head.weight, head.vision_head.bias, precision)
+
+
+@dataclass(frozen=True, slots=True)
+class NativeExecutor:
+    """See executor.Executor."""
+
+    weights: NativeWeights
+    crew: Crew
+
+    def embed(self, ids_T: NDArray[np.int64]) -> Tensor:
+        return self.weights.embedding_VD[torch.from_numpy(ids_T)]
+
+    def run(self, step: FlatStep, cache: PagedCache) -> Tensor:
+        weights = self.weights
+        weights.decoder.run(step, cache, self.crew)
+        hidden_WD = step.hidden_TD[torch.from_numpy(step.wanted_W)]
+        address = hidden_WD.data_ptr()
+        library().attune_normalize(
+            address, weights.norm_D.data_ptr(), *hidden_WD.shape, weights.config.norm_eps, address
+        )
+        return hidden_WD
+
+    def text_logits(self, hidden_RD: Tensor) -> Tensor:
+        return self.weights.text_head(hidden_RD, self.crew)
+
+    def code_logits(self, hidden_RD: Tensor) -> Tensor:
+        projected_RD = self.weights.code_projection(hidden_RD, self.crew)
+        return self.weights.code_head(functional.gelu(projected_RD), self.crew)
+
+    def draw(
+        self,
+        logits_RV: Tensor,
+        knobs: Knobs,
+        uniform_R: NDArray[np.float64],
+        bias_BV: Tensor | None = None,
+        bias_of_R: NDArray[np.int64] | None = None,
+        keep_logprobs: bool = False,
+    ) -> Draw:
+        return sampler.draw(
+            logits_RV, knobs, uniform_R, self.crew, bias_BV, bias_of_R, keep_logprobs
+        )
+
+
+def _embedding_VD(model: OmniModel) -> Tensor:
+    """Of all text ids, then of all codes, so that a step looks up and multiplies nothing."""
+    with torch.inference_mode():
+        codes_KD = model.generation_aligner(model.generation_embeddings.weight)
+        return torch.cat([model.language_model.embed_tokens.weight, codes_KD]).float()
