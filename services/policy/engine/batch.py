@@ -17,13 +17,13 @@ from services.policy.engine.executor import Executor, FlatStep
 from services.policy.engine.heads import draw_rows
 from services.policy.engine.memory import CacheMemory
 from services.policy.engine.observation import observe
-from services.policy.engine.pages import Page
+from services.policy.engine.pages import Page, RootKey
 from services.policy.engine.prefill import Prefill, prefill_of
 from services.policy.engine.request import FinishReason, Job, Priority, Token
 from services.policy.engine.row_table import Endings, Rows, RowTable
 from services.policy.engine.sequence import Pending, Sequence
 from services.policy.engine.served_model import ServedModel
-from services.policy.engine.track import Track
+from services.policy.engine.track import Track, track_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,11 +236,28 @@ class Batch:
     ) -> list[Ended]:
         is_over_S = endings.is_stopped_S | endings.is_exhausted_S | ~is_finite_S
         over = np.flatnonzero(is_over_S)
+        for row in rows_S[np.flatnonzero(is_over_S & is_finite_S)].tolist():
+            if self.rows.sequences[row].job.priority is Priority.INTERACTIVE:
+                self._remember(row)
         sequences = self.evict(rows_S[over]) if len(over) else []
         return [
             _ended(sequence, bool(endings.is_stopped_S[at]), bool(is_finite_S[at]))
             for sequence, at in zip(sequences, over.tolist(), strict=True)
         ]
+
+    def _remember(self, row: int) -> None:
+        """Lets the next turn of a dialogue find the pages of this answer."""
+        sequence, chain = self.rows.sequences[row], self.rows.chains[row]
+        ids_L = np.concatenate([sequence.group.prompt.token_ids, self.rows.sampled(row).token_ids_T])
+        cached_ids_L = ids_L[: self.rows.length_R[row]]
+        track = track_of(cached_ids_L, Pending((sequence,)).units, self._served.model.config)
+        parent: Page | RootKey = (self._served.version, sequence.job.tenant)
+        for page, content in zip(chain, track.contents, strict=False):
+            if not page.is_shareable:
+                page.is_computed = True
+                if not self._pool.publish(page, parent, content):
+                    break
+            parent = page
 
 
 def _ended(sequence: Sequence, is_stopped: bool, is_finite: bool) -> Ended:

@@ -5,6 +5,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from models.preprocessing.conversation import Role, Text, TokenIds, Turn
 from models.preprocessing.prompt import Preprocessor
 from services.policy.engine.engine import Engine
 from services.policy.engine.limits import EngineLimits, GroupError
@@ -18,6 +19,7 @@ from tests.unit.policy.tiny_policy import (
     heard_and_seen,
     make_group,
     make_served,
+    question,
     running_engine,
     submit,
 )
@@ -149,6 +151,26 @@ def test_a_prompt_that_was_seen_is_not_computed_again_unless_tenant_or_version_d
         assert computed(engine, other, "one") == num_tokens
         engine.drop_version(served.version)
         assert computed(engine, served, "one") == num_tokens
+
+
+def test_the_next_turn_of_a_dialogue_finds_the_turns_before(served: ServedModel) -> None:
+    first = make_group(served, " ".join(WORDS * 2), picture_seed=1, max_tokens=40, ignore_eos=True)
+    with running_engine() as engine:
+        [sample] = generate(engine, served, [first])
+        said = TokenIds(tuple(sample.token_ids_T.tolist()), served.preprocessor.fingerprint)
+        turns = (
+            *question(" ".join(WORDS * 2), 1),
+            Turn(Role.ASSISTANT, (said,)),
+            Turn(Role.USER, (Text("and now?"),)),
+        )
+        group = Group(0, served.preprocessor.encode(turns), first.sampling, 1)
+        job, inbox = submit(engine, served, [group])
+        followed = bits(inbox.wait_samples(1))
+        num_known = len(first.prompt.token_ids) + 39  # the last token was drawn and not yet read
+        wanted = len(group.prompt.token_ids) - num_known // PAGE_TOKENS * PAGE_TOKENS
+        assert job.num_computed_prompt_tokens == wanted
+    with running_engine() as engine:
+        assert bits(generate(engine, served, [group])) == followed
 
 
 def test_another_picture_under_the_same_words_is_another_prompt(served: ServedModel) -> None:
