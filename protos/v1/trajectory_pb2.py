@@ -26,7 +26,7 @@ from protos.v1 import content_pb2 as protos_dot_v1_dot_content__pb2
 from protos.v1 import timing_pb2 as protos_dot_v1_dot_timing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aprotos/v1/trajectory.proto\x12\tattune.v1\x1a\x17protos/v1/content.proto\x1a\x16protos/v1/timing.proto\"\xcd\x02\n\x0eSamplingParams\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x1b\n\x0eguidance_scale\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x05 \x01(\rH\x04\x88\x01\x01\x12\x11\n\x04seed\x18\x06 \x01(\x04H\x05\x88\x01\x01\x12\x0c\n\x04stop\x18\x07 \x03(\t\x12\x12\n\nignore_eos\x18\x08 \x01(\x08\x12\x14\n\x0ctop_logprobs\x18\t \x01(\r\x12)\n\x06output\x18\n \x01(\x0e\x32\x19.attune.v1.OutputModalityB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x08\n\x06_top_kB\x11\n\x0f_guidance_scaleB\r\n\x0b_max_tokensB\x07\n\x05_seed\"A\n\x0bVersionSpan\x12\x16\n\x0epolicy_version\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\r\x12\x0b\n\x03\x65nd\x18\x03 \x01(\r\"\x1a\n\x07Support\x12\x0f\n\x03ids\x18\x01 \x03(\rB\x02\x10\x01\"I\n\x0bTopLogprobs\x12\x0f\n\x03ids\x18\x01 \x03(\rB\x02\x10\x01\x12\x14\n\x08logprobs\x18\x02 \x03(\x02\x42\x02\x10\x01\x12\x13\n\x0btoken_bytes\x18\x03 \x03(\x0c\"\xcf\x02\n\x06Sample\x12\x11\n\tsample_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x15\n\ttoken_ids\x18\x03 \x03(\rB\x02\x10\x01\x12\x14\n\x08logprobs\x18\x04 \x03(\x02\x42\x02\x10\x01\x12\x15\n\tkept_mass\x18\x05 \x03(\x02\x42\x02\x10\x01\x12#\n\x07support\x18\x06 \x03(\x0b\x32\x12.attune.v1.Support\x12,\n\x0ctop_logprobs\x18\x07 \x03(\x0b\x32\x16.attune.v1.TopLogprobs\x12-\n\rversion_spans\x18\x08 \x03(\x0b\x32\x16.attune.v1.VersionSpan\x12.\n\rfinish_reason\x18\t \x01(\x0e\x32\x17.attune.v1.FinishReason\x12\r\n\x05\x65rror\x18\n \x01(\t\x12\x1e\n\x05parts\x18\x0b \x03(\x0b\x32\x0f.attune.v1.Part\"\xc1\x01\n\x05Group\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12\"\n\x07samples\x18\x02 \x03(\x0b\x32\x11.attune.v1.Sample\x12\x1c\n\x10prompt_token_ids\x18\x03 \x03(\rB\x02\x10\x01\x12\x14\n\x0cmedia_sha256\x18\x04 \x03(\t\x12!\n\x19preprocessing_fingerprint\x18\x05 \x01(\t\x12+\n\x08sampling\x18\x06 \x01(\x0b\x32\x19.attune.v1.SamplingParams\"\xd7\x01\n\nTrajectory\x12\x15\n\rtrajectory_id\x18\x01 \x01(\t\x12!\n\x06prompt\x18\x02 \x01(\x0b\x32\x11.attune.v1.Prompt\x12\x1f\n\x05group\x18\x03 \x01(\x0b\x32\x10.attune.v1.Group\x12\x16\n\x0epolicy_version\x18\x04 \x01(\t\x12\r\n\x05\x61lias\x18\x05 \x01(\t\x12\x0e\n\x06tenant\x18\x06 \x01(\t\x12\x14\n\x0c\x63reated_at_s\x18\x07 \x01(\x01\x12!\n\x06timing\x18\x08 \x01(\x0b\x32\x11.attune.v1.Timing*\x80\x01\n\x0eOutputModality\x12\x1f\n\x1bOUTPUT_MODALITY_UNSPECIFIED\x10\x00\x12\x18\n\x14OUTPUT_MODALITY_TEXT\x10\x01\x12\x19\n\x15OUTPUT_MODALITY_IMAGE\x10\x02\x12\x18\n\x14OUTPUT_MODALITY_AUTO\x10\x03*\x96\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x03\x12\x18\n\x14\x46INISH_REASON_FAILED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aprotos/v1/trajectory.proto\x12\tattune.v1\x1a\x17protos/v1/content.proto\x1a\x16protos/v1/timing.proto\"\xfd\x02\n\x0eSamplingParams\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05top_k\x18\x03 \x01(\rH\x03\x88\x01\x01\x12\x1b\n\x0eguidance_scale\x18\x04 \x01(\x02H\x04\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x05 \x01(\rH\x05\x88\x01\x01\x12\x11\n\x04seed\x18\x06 \x01(\x04H\x06\x88\x01\x01\x12\x0c\n\x04stop\x18\x07 \x03(\t\x12\x12\n\nignore_eos\x18\x08 \x01(\x08\x12\x14\n\x0ctop_logprobs\x18\t \x01(\r\x12)\n\x06output\x18\n \x01(\x0e\x32\x19.attune.v1.OutputModality\x12\x15\n\x0bjson_schema\x18\x0b \x01(\tH\x00\x12\x0f\n\x05regex\x18\x0c \x01(\tH\x00\x42\x06\n\x04\x66ormB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x08\n\x06_top_kB\x11\n\x0f_guidance_scaleB\r\n\x0b_max_tokensB\x07\n\x05_seed\"A\n\x0bVersionSpan\x12\x16\n\x0epolicy_version\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\r\x12\x0b\n\x03\x65nd\x18\x03 \x01(\r\"\x1a\n\x07Support\x12\x0f\n\x03ids\x18\x01 \x03(\rB\x02\x10\x01\"I\n\x0bTopLogprobs\x12\x0f\n\x03ids\x18\x01 \x03(\rB\x02\x10\x01\x12\x14\n\x08logprobs\x18\x02 \x03(\x02\x42\x02\x10\x01\x12\x13\n\x0btoken_bytes\x18\x03 \x03(\x0c\"\xcf\x02\n\x06Sample\x12\x11\n\tsample_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x15\n\ttoken_ids\x18\x03 \x03(\rB\x02\x10\x01\x12\x14\n\x08logprobs\x18\x04 \x03(\x02\x42\x02\x10\x01\x12\x15\n\tkept_mass\x18\x05 \x03(\x02\x42\x02\x10\x01\x12#\n\x07support\x18\x06 \x03(\x0b\x32\x12.attune.v1.Support\x12,\n\x0ctop_logprobs\x18\x07 \x03(\x0b\x32\x16.attune.v1.TopLogprobs\x12-\n\rversion_spans\x18\x08 \x03(\x0b\x32\x16.attune.v1.VersionSpan\x12.\n\rfinish_reason\x18\t \x01(\x0e\x32\x17.attune.v1.FinishReason\x12\r\n\x05\x65rror\x18\n \x01(\t\x12\x1e\n\x05parts\x18\x0b \x03(\x0b\x32\x0f.attune.v1.Part\"\xc1\x01\n\x05Group\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12\"\n\x07samples\x18\x02 \x03(\x0b\x32\x11.attune.v1.Sample\x12\x1c\n\x10prompt_token_ids\x18\x03 \x03(\rB\x02\x10\x01\x12\x14\n\x0cmedia_sha256\x18\x04 \x03(\t\x12!\n\x19preprocessing_fingerprint\x18\x05 \x01(\t\x12+\n\x08sampling\x18\x06 \x01(\x0b\x32\x19.attune.v1.SamplingParams\"\xd7\x01\n\nTrajectory\x12\x15\n\rtrajectory_id\x18\x01 \x01(\t\x12!\n\x06prompt\x18\x02 \x01(\x0b\x32\x11.attune.v1.Prompt\x12\x1f\n\x05group\x18\x03 \x01(\x0b\x32\x10.attune.v1.Group\x12\x16\n\x0epolicy_version\x18\x04 \x01(\t\x12\r\n\x05\x61lias\x18\x05 \x01(\t\x12\x0e\n\x06tenant\x18\x06 \x01(\t\x12\x14\n\x0c\x63reated_at_s\x18\x07 \x01(\x01\x12!\n\x06timing\x18\x08 \x01(\x0b\x32\x11.attune.v1.Timing*\x80\x01\n\x0eOutputModality\x12\x1f\n\x1bOUTPUT_MODALITY_UNSPECIFIED\x10\x00\x12\x18\n\x14OUTPUT_MODALITY_TEXT\x10\x01\x12\x19\n\x15OUTPUT_MODALITY_IMAGE\x10\x02\x12\x18\n\x14OUTPUT_MODALITY_AUTO\x10\x03*\x96\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x03\x12\x18\n\x14\x46INISH_REASON_FAILED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,22 +47,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SAMPLE'].fields_by_name['kept_mass']._serialized_options = b'\020\001'
   _globals['_GROUP'].fields_by_name['prompt_token_ids']._loaded_options = None
   _globals['_GROUP'].fields_by_name['prompt_token_ids']._serialized_options = b'\020\001'
-  _globals['_OUTPUTMODALITY']._serialized_start=1349
-  _globals['_OUTPUTMODALITY']._serialized_end=1477
-  _globals['_FINISHREASON']._serialized_start=1480
-  _globals['_FINISHREASON']._serialized_end=1630
+  _globals['_OUTPUTMODALITY']._serialized_start=1397
+  _globals['_OUTPUTMODALITY']._serialized_end=1525
+  _globals['_FINISHREASON']._serialized_start=1528
+  _globals['_FINISHREASON']._serialized_end=1678
   _globals['_SAMPLINGPARAMS']._serialized_start=91
-  _globals['_SAMPLINGPARAMS']._serialized_end=424
-  _globals['_VERSIONSPAN']._serialized_start=426
-  _globals['_VERSIONSPAN']._serialized_end=491
-  _globals['_SUPPORT']._serialized_start=493
-  _globals['_SUPPORT']._serialized_end=519
-  _globals['_TOPLOGPROBS']._serialized_start=521
-  _globals['_TOPLOGPROBS']._serialized_end=594
-  _globals['_SAMPLE']._serialized_start=597
-  _globals['_SAMPLE']._serialized_end=932
-  _globals['_GROUP']._serialized_start=935
-  _globals['_GROUP']._serialized_end=1128
-  _globals['_TRAJECTORY']._serialized_start=1131
-  _globals['_TRAJECTORY']._serialized_end=1346
+  _globals['_SAMPLINGPARAMS']._serialized_end=472
+  _globals['_VERSIONSPAN']._serialized_start=474
+  _globals['_VERSIONSPAN']._serialized_end=539
+  _globals['_SUPPORT']._serialized_start=541
+  _globals['_SUPPORT']._serialized_end=567
+  _globals['_TOPLOGPROBS']._serialized_start=569
+  _globals['_TOPLOGPROBS']._serialized_end=642
+  _globals['_SAMPLE']._serialized_start=645
+  _globals['_SAMPLE']._serialized_end=980
+  _globals['_GROUP']._serialized_start=983
+  _globals['_GROUP']._serialized_end=1176
+  _globals['_TRAJECTORY']._serialized_start=1179
+  _globals['_TRAJECTORY']._serialized_end=1394
 # @@protoc_insertion_point(module_scope)

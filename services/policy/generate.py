@@ -19,6 +19,7 @@ from services.policy.calls import (
     timing_of,
 )
 from services.policy.config import PolicyConfig
+from services.policy.constraints import Constraints
 from services.policy.engine.engine import Engine
 from services.policy.engine.request import Event, Group, Job, Priority, Sample, Token
 from services.policy.engine.served_model import ServedModel
@@ -72,6 +73,7 @@ class Generate:
         prompts: PromptReader,
         decoder: AnswerDecoder,
         spool: SpoolPusher,
+        constraints: Constraints,
     ) -> None:
         self._config = config
         self._engine = engine
@@ -79,6 +81,7 @@ class Generate:
         self._prompts = prompts
         self._decoder = decoder
         self._spool = spool
+        self._constraints = constraints
 
     async def run(
         self, request: pb.GenerateRequest, context: Context
@@ -117,10 +120,11 @@ class Generate:
             lease.served,
             self._config,
         )
+        constraint = await self._constraints.compiled(sampling.form, lease.served.preprocessor)
         job = Job(
             job_id=request_id,
             model=lease.served,
-            groups=(Group(0, prompt.encoded, sampling, num_samples),),
+            groups=(Group(0, prompt.encoded, sampling, num_samples, constraint),),
             sink=inbox,
             priority=priority_of(request.priority, Priority.INTERACTIVE),
             deadline_s=deadline_s,

@@ -19,6 +19,7 @@ from services.policy.calls import (
     timing_of,
 )
 from services.policy.config import PolicyConfig
+from services.policy.constraints import Constraints
 from services.policy.engine.engine import Engine
 from services.policy.engine.request import Group, Job, Priority, Sample
 from services.policy.metrics import PolicyMetrics
@@ -58,6 +59,7 @@ class Rollout:
         prompts: PromptReader,
         decoder: AnswerDecoder,
         metrics: PolicyMetrics,
+        constraints: Constraints,
     ) -> None:
         self._config = config
         self._engine = engine
@@ -65,6 +67,7 @@ class Rollout:
         self._prompts = prompts
         self._decoder = decoder
         self._metrics = metrics
+        self._constraints = constraints
 
     async def run(
         self, request: pb.RolloutRequest, context: Context
@@ -118,7 +121,8 @@ class Rollout:
             lease.served,
             self._config,
         )
-        return Group(index, read.encoded, sampling, request.samples_per_prompt)
+        constraint = await self._constraints.compiled(sampling.form, lease.served.preprocessor)
+        return Group(index, read.encoded, sampling, request.samples_per_prompt, constraint)
 
     def _job(self, order: _Order, lease: Lease, inbox: EventInbox, deadline_s: float) -> Job:
         request = order.request

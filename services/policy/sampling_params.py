@@ -6,7 +6,7 @@ from typing import Literal
 from protos.v1 import trajectory_pb2 as pb
 from services.common.errors import InvalidArgument
 from services.policy.config import PolicyConfig
-from services.policy.engine.request import OutputMode, Sampling
+from services.policy.engine.request import Form, OutputMode, Sampling
 from services.policy.engine.served_model import ServedModel
 
 MAX_STOP_STRINGS, MAX_STOP_CHARS = 4, 64
@@ -62,6 +62,7 @@ def resolve_sampling(
         ignore_eos=params.ignore_eos,
         num_top_logprobs=int(top_logprobs),
         output=mode,
+        form=_form(params, mode),
     )
     if num_samples * sampling.max_tokens > config.max_group_tokens:
         raise InvalidArgument(
@@ -91,6 +92,7 @@ def sampling_to_proto(sampling: Sampling) -> pb.SamplingParams:
         ignore_eos=sampling.ignore_eos,
         top_logprobs=sampling.num_top_logprobs,
         output=_MODE_VALUES[sampling.output],
+        **({sampling.form.kind: sampling.form.source} if sampling.form else {}),
     )
 
 
@@ -125,6 +127,17 @@ def _guidance(params: pb.SamplingParams, mode: OutputMode) -> float:
     """Without image tokens there is nothing to guide."""
     scale = _in_range("guidance_scale", _or(params, "guidance_scale", 1.0), 0, MAX_GUIDANCE)
     return 1.0 if mode is OutputMode.TEXT else scale
+
+
+def _form(params: pb.SamplingParams, mode: OutputMode) -> Form | None:
+    kind = params.WhichOneof("form")
+    if kind is None:
+        return None
+    if mode is not OutputMode.TEXT:
+        raise InvalidArgument(f"sampling.{kind} is for text answers; this one may hold pictures")
+    if params.ignore_eos:
+        raise InvalidArgument(f"sampling.{kind} and ignore_eos contradict each other; drop one")
+    return Form(kind, getattr(params, kind))
 
 
 def _check_stop(params: pb.SamplingParams) -> None:

@@ -17,6 +17,7 @@ from services.common.logs import get_logger
 from services.common.server import OpenServicers, Registration
 from services.common.version_store import VersionStore
 from services.policy.config import PolicyConfig
+from services.policy.constraints import Constraints
 from services.policy.engine.engine import Engine
 from services.policy.engine.pages import PAGE_TOKENS
 from services.policy.generate import Generate
@@ -49,13 +50,14 @@ def open_servicers(config: PolicyConfig) -> OpenServicers:
             media = MediaCache(config.media_cache_mib << 20)
             decode = stack.enter_context(media_decoder(config, registry))
             prompts = PromptReader(config, media, decode)
+            constraints = Constraints()
             decoder = AnswerDecoder()
             stack.callback(decoder.close)
             weights = WeightUpdates(config, residents, metrics)
             stack.callback(weights.close)
             servicer = PolicyServicer(
-                Generate(config, engine, residents, prompts, decoder, pusher),
-                Rollout(config, engine, residents, prompts, decoder, metrics),
+                Generate(config, engine, residents, prompts, decoder, pusher, constraints),
+                Rollout(config, engine, residents, prompts, decoder, metrics, constraints),
                 weights,
                 residents,
             )

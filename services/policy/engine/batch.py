@@ -261,6 +261,8 @@ class Batch:
 
 
 def _ended(sequence: Sequence, is_stopped: bool, is_finite: bool) -> Ended:
+    if sequence.constraint is not None and sequence.constraint.error:
+        return Ended(sequence, FinishReason.FAILED, sequence.constraint.error)
     if not is_finite:
         return Ended(sequence, FinishReason.FAILED, "the model's logits are not finite")
     return Ended(sequence, FinishReason.STOP if is_stopped else FinishReason.LENGTH)

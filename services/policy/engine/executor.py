@@ -1,7 +1,7 @@
 """What a batch needs of whoever runs the model: a step over flat tokens, heads, draws, a cache.
 
 Legend: T tokens of a step, S sequences, N pages of a sequence, W tokens whose state is wanted,
-R rows, D width, V text ids, K codes, B biases.
+R rows, D width, V text ids, K codes.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from services.policy.engine.sampler import Draw, Knobs
+from services.policy.engine.sampler import Draw, Draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,5 @@ class Executor(Protocol):
     def code_logits(self, hidden_RD: Tensor) -> Tensor:
         """logits_RK, float32."""
 
-    def draw(
-        self,
-        logits_RV: Tensor,
-        knobs: Knobs,
-        uniform_R: NDArray[np.float64],
-        bias_BV: Tensor | None = None,
-        bias_of_R: NDArray[np.int64] | None = None,
-        keep_logprobs: bool = False,
-    ) -> Draw:
-        """One id per row; biases are 0 or -inf."""
+    def draw(self, draws: Draws) -> Draw:
+        """One id per row."""

@@ -14,7 +14,7 @@ from services.policy.engine.executor import Executor
 from services.policy.engine.random_streams import uniforms
 from services.policy.engine.request import TopLogprobs
 from services.policy.engine.row_table import Rows, RowTable
-from services.policy.engine.sampler import Draw
+from services.policy.engine.sampler import Draw, Draws
 from services.policy.engine.served_model import ServedModel
 
 
@@ -67,22 +67,38 @@ def draw_rows(
         if not len(chosen):
             continue
         of_kind = rows_S[chosen]
-        is_text = kind is Kind.TEXT
-        logits = _text_logits if is_text else _code_logits
-        draw = executor.draw(
-            logits(executor, rows, of_kind, hidden_RD),
-            rows.knobs(of_kind),
-            uniforms(rows.key_R[of_kind], rows.step_R[of_kind]),
-            served.text_bias_2V if is_text else None,
-            rows.allows_image_R[of_kind].astype(np.int64) if is_text else None,
-            keep_logprobs=bool(rows.wants_top_R[of_kind].any()),
+        draws = (_text_draws if kind is Kind.TEXT else _code_draws)(
+            executor, served, rows, of_kind, hidden_RD
         )
-        drawn.put(chosen, draw, offset)
+        drawn.put(chosen, executor.draw(draws), offset)
     return drawn
 
 
-def _text_logits(executor: Executor, rows: RowTable, rows_S: Rows, hidden_RD: Tensor) -> Tensor:
-    return executor.text_logits(hidden_RD[torch.from_numpy(rows_S)])
+def _text_draws(
+    executor: Executor, served: ServedModel, rows: RowTable, rows_S: Rows, hidden_RD: Tensor
+) -> Draws:
+    is_allowed_CV, constraint_of_S = rows.constraints(rows_S)
+    return Draws(
+        executor.text_logits(hidden_RD[torch.from_numpy(rows_S)]),
+        rows.knobs(rows_S),
+        uniforms(rows.key_R[rows_S], rows.step_R[rows_S]),
+        bias_BV=served.text_bias_2V,
+        bias_of_R=rows.allows_image_R[rows_S].astype(np.int64),
+        is_allowed_CV=is_allowed_CV,
+        constraint_of_R=constraint_of_S,
+        keep_logprobs=bool(rows.wants_top_R[rows_S].any()),
+    )
+
+
+def _code_draws(
+    executor: Executor, served: ServedModel, rows: RowTable, rows_S: Rows, hidden_RD: Tensor
+) -> Draws:
+    return Draws(
+        _code_logits(executor, rows, rows_S, hidden_RD),
+        rows.knobs(rows_S),
+        uniforms(rows.key_R[rows_S], rows.step_R[rows_S]),
+        keep_logprobs=bool(rows.wants_top_R[rows_S].any()),
+    )
 
 
 def _code_logits(executor: Executor, rows: RowTable, rows_S: Rows, hidden_RD: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ def observe(
         sequence = rows.sequences[row]
         num_new = 2 if rows.is_closed(row) else 1  # an image's last code brings its end
         steps = slice(rows.step_R[row] - num_new, rows.step_R[row])
+        if sequence.constraint is not None:
+            endings.is_stopped_S[at] |= sequence.constraint.advance(int(drawn.ids_S[at]))
         new = zip(rows.ids_RT[row, steps].tolist(), rows.logprobs_RT[row, steps], strict=True)
         for index, (token_id, logprob) in enumerate(new):
             top = _report(sequence, drawn, at, is_forced=index > 0)

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.preprocessing.prompt import EncodedPrompt
+from services.policy.engine.constraint import Constraint
 from services.policy.engine.encoders import Unit, units_of
 from services.policy.engine.served_model import ServedModel
 
@@ -40,6 +42,14 @@ class FinishReason(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """What text answers are held to, as it was asked for."""
+
+    kind: Literal["json_schema", "regex"]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
     """Resolved settings: nothing is left to a default."""
 
@@ -53,6 +63,7 @@ class Sampling:
     ignore_eos: bool = False
     num_top_logprobs: int = 0
     output: OutputMode = OutputMode.TEXT
+    form: Form | None = None
 
     @property
     def is_guided(self) -> bool:
@@ -62,7 +73,8 @@ class Sampling:
     @property
     def is_truncated(self) -> bool:
         """Whether tokens travel with the ids that they were drawn from."""
-        return self.temperature == 0 or self.top_k is not None or self.top_p < 1.0
+        is_cut = self.temperature == 0 or self.top_k is not None or self.top_p < 1.0
+        return is_cut or self.form is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,7 @@ class Group:
     prompt: EncodedPrompt
     sampling: Sampling
     num_samples: int
+    constraint: Constraint | None = None  # what `sampling.form` asks, compiled
 
     @property
     def num_rows(self) -> int:

@@ -60,11 +60,28 @@ class RowTable:
         self.allows_image_R = np.zeros(max_rows, np.bool_)
         self.is_one_image_R = np.zeros(max_rows, np.bool_)
         self.stops_at_end_R = np.zeros(max_rows, np.bool_)
+        self.is_constrained_R = np.zeros(max_rows, np.bool_)
         self.wants_top_R = np.zeros(max_rows, np.bool_)
         self.is_observed_R = np.zeros(max_rows, np.bool_)  # needs Python at each token
         self.ids_RT = np.zeros((max_rows, max_tokens), np.int64)
         self.logprobs_RT = np.zeros((max_rows, max_tokens), np.float32)
         self.kept_mass_RT = np.zeros((max_rows, max_tokens), np.float32)
+
+    def constraints(
+        self, rows_S: Rows
+    ) -> tuple[NDArray[np.bool_] | None, NDArray[np.int64] | None]:
+        """(is_allowed_CV, constraint_of_S): what the constraints of rows allow, -1 for none."""
+        constrained = np.flatnonzero(self.is_constrained_R[rows_S])
+        if not len(constrained):
+            return None, None
+        is_allowed_CV = np.zeros((len(constrained), self._grammar.vocab_size), np.bool_)
+        constraint_of_S = np.full(len(rows_S), -1)
+        constraint_of_S[constrained] = np.arange(len(constrained))
+        for is_allowed_V, row in zip(is_allowed_CV, rows_S[constrained].tolist(), strict=True):
+            state = self.sequences[row].constraint
+            assert state is not None
+            state.allow(is_allowed_V)
+        return is_allowed_CV, constraint_of_S
 
     @property
     def sampled_rows(self) -> Rows:
@@ -161,9 +178,11 @@ class RowTable:
         self.allows_image_R[row] = sampling.output is not OutputMode.TEXT
         self.is_one_image_R[row] = sampling.output is OutputMode.IMAGE
         self.stops_at_end_R[row] = not sampling.ignore_eos
-        is_reported = sampling.num_top_logprobs > 0 or sampling.is_truncated
+        self.is_constrained_R[row] = sequence.constraint is not None
+        is_reported = bool(sampling.num_top_logprobs) or sampling.is_truncated
         self.wants_top_R[row] = sampling.num_top_logprobs > 0
-        self.is_observed_R[row] = sequence.text is not None or is_reported
+        is_followed = sequence.text is not None or sequence.constraint is not None
+        self.is_observed_R[row] = is_followed or is_reported
         self.ids_RT[row, :steps] = had.token_ids_T
         self.logprobs_RT[row, :steps] = had.logprobs_T
         self.kept_mass_RT[row, :steps] = had.kept_mass_T

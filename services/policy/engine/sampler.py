@@ -40,6 +40,31 @@ def resolve_knobs(temperature: float, top_k: int | None, top_p: float) -> tuple[
 
 
 @dataclass(frozen=True, slots=True)
+class Draws:
+    """What is to be drawn: a row each of logits, settings and a number in [0, 1).
+
+    `bias_BV` holds 0 or -inf, by `bias_of_R`. A row with a constraint (not -1) draws from the ids
+    that it allows, with their mass renormalised as after truncation.
+    """
+
+    logits_RV: Tensor
+    knobs: Knobs
+    uniform_R: NDArray[np.float64]
+    bias_BV: Tensor | None = None
+    bias_of_R: NDArray[np.int64] | None = None
+    is_allowed_CV: NDArray[np.bool_] | None = None
+    constraint_of_R: NDArray[np.int64] | None = None
+    keep_logprobs: bool = False
+
+    @property
+    def limited(self) -> NDArray[np.int64]:
+        """Rows whose distribution may lose ids."""
+        if self.constraint_of_R is None:
+            return self.knobs.truncated
+        return np.union1d(self.knobs.truncated, np.flatnonzero(self.constraint_of_R >= 0))
+
+
+@dataclass(frozen=True, slots=True)
 class Draw:
     """What was drawn in each row.
 
@@ -56,23 +81,24 @@ class Draw:
     logprobs_RV: Tensor | None
 
 
-def draw(logits_RV: Tensor, knobs: Knobs, uniform_R: NDArray[np.float64]) -> Draw:
+def draw(draws: Draws) -> Draw:
     """One id per row, by inverting the cumulative distribution at `uniform_R`. CPU."""
+    knobs, truncated = draws.knobs, draws.limited
     temperature_R1 = torch.from_numpy(knobs.temperature_R)[:, None]
-    logprobs_RV = (logits_RV.float() / temperature_R1).log_softmax(dim=-1)
+    logprobs_RV = (_biased(draws) / temperature_R1).log_softmax(dim=-1)
     probs_RV = logprobs_RV.exp()
-    truncated = knobs.truncated
     supports: dict[int, NDArray[np.int64]] = {}
     log_kept_R = torch.zeros(len(probs_RV))
     if len(truncated):
-        is_kept_SV = _keep(probs_RV[truncated], knobs.top_k_R[truncated], knobs.top_p_R[truncated])
+        allowed_SV = probs_RV[truncated] * _is_allowed_SV(draws, truncated)
+        is_kept_SV = _keep(allowed_SV, knobs.top_k_R[truncated], knobs.top_p_R[truncated])
         probs_RV[truncated] *= is_kept_SV
         # So that an only id has log-probability 0, which the log of a sum of exp() would miss.
         kept_SV = logprobs_RV[truncated].masked_fill(~is_kept_SV, -torch.inf)
         log_kept_R[truncated] = kept_SV.logsumexp(dim=-1)
         kept = is_kept_SV.numpy()
         supports = {int(r): np.flatnonzero(kept[i]) for i, r in enumerate(truncated)}
-    ids_R, is_finite_R = _invert(probs_RV, torch.from_numpy(uniform_R))
+    ids_R, is_finite_R = _invert(probs_RV, torch.from_numpy(draws.uniform_R))
     logprobs_R = logprobs_RV.gather(1, ids_R[:, None]).squeeze(1) - log_kept_R
     return Draw(
         ids_R.numpy(),
@@ -82,6 +108,24 @@ def draw(logits_RV: Tensor, knobs: Knobs, uniform_R: NDArray[np.float64]) -> Dra
         supports,
         logprobs_RV,
     )
+
+
+def _biased(draws: Draws) -> Tensor:
+    logits_RV = draws.logits_RV.float()
+    if draws.bias_BV is None:
+        return logits_RV
+    assert draws.bias_of_R is not None
+    return logits_RV + draws.bias_BV[torch.from_numpy(draws.bias_of_R)]
+
+
+def _is_allowed_SV(draws: Draws, rows_S: NDArray[np.int64]) -> Tensor:
+    is_allowed_SV = torch.ones(len(rows_S), draws.logits_RV.shape[1], dtype=torch.bool)
+    if draws.is_allowed_CV is not None and draws.constraint_of_R is not None:
+        constraint_of_S = draws.constraint_of_R[rows_S]
+        constrained = np.flatnonzero(constraint_of_S >= 0)
+        chosen_CV = draws.is_allowed_CV[constraint_of_S[constrained]]
+        is_allowed_SV[torch.from_numpy(constrained)] = torch.from_numpy(chosen_CV)
+    return is_allowed_SV
 
 
 def _invert(probs_RV: Tensor, uniform_R: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from models.grammar import Grammar, Kind
 from models.preprocessing.prompt import without_content
+from services.policy.engine.constraint import ConstraintState
 from services.policy.engine.encoders import Unit
 from services.policy.engine.random_streams import stream_key
 from services.policy.engine.request import (
@@ -43,6 +44,7 @@ class Sequence:
     group: Group
     sample_index: int
     text: TextStream | None
+    constraint: ConstraintState | None
     arrival: int = 0  # its place in the queue, which it keeps
     sampled: Sampled = field(default_factory=_nothing_sampled)
     supports: list[NDArray[np.int64] | None] = field(default_factory=list)
@@ -154,6 +156,7 @@ def pending_group(job: Job, group: Group, arrival: int) -> Pending:
                 group,
                 i,
                 TextStream(tokenizer, group.sampling.stop) if is_watched else None,
+                group.constraint.start() if group.constraint else None,
                 arrival,
             )
             for i in range(group.num_samples)

@@ -9,7 +9,7 @@ from models.preprocessing.prompt import Preprocessor
 from protos.v1 import policy_generator_pb2 as pb
 from services.common.errors import AlreadyExists, NotFound
 from services.policy.engine.random_streams import stream_key, uniforms
-from services.policy.engine.sampler import Knobs, draw, resolve_knobs
+from services.policy.engine.sampler import Draws, Knobs, draw, resolve_knobs
 from services.policy.engine.text_stream import TextStream
 from services.policy.media_cache import MediaCache
 from services.policy.request_ids import RequestIds
@@ -39,7 +39,7 @@ def test_draws_follow_the_distribution() -> None:
     probs = torch.tensor([0.5, 0.3, 0.15, 0.05])
     count = 20_000
     uniform = uniforms(np.full(count, stream_key(1, 0, 0), np.uint64), np.arange(count))
-    drawn = draw(probs.log().expand(count, -1), _knobs(count), uniform)
+    drawn = draw(Draws(probs.log().expand(count, -1), _knobs(count), uniform))
     np.testing.assert_allclose(np.bincount(drawn.ids_R) / count, probs, atol=0.01)
     np.testing.assert_allclose(drawn.logprobs_R, probs.log()[drawn.ids_R], atol=1e-6)
 
@@ -60,7 +60,7 @@ def test_truncation_keeps_what_its_definition_says(
     top_k: int | None, top_p: float, kept: list[int] | None
 ) -> None:
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
-    drawn = draw(logits, _knobs(1, top_k=top_k, top_p=top_p), np.array([0.999]))
+    drawn = draw(Draws(logits, _knobs(1, top_k=top_k, top_p=top_p), np.array([0.999])))
     if kept is None:
         assert drawn.supports == {}
         assert drawn.kept_mass_R[0] == 1
@@ -72,13 +72,13 @@ def test_truncation_keeps_what_its_definition_says(
 
 def test_the_largest_number_draws_the_last_possible_id() -> None:
     logits = torch.tensor([[0.0, 1.0, -torch.inf]])
-    drawn = draw(logits, _knobs(1), np.array([1 - 2.0**-52]))
+    drawn = draw(Draws(logits, _knobs(1), np.array([1 - 2.0**-52])))
     assert drawn.ids_R.tolist() == [1]
 
 
 def test_rows_that_are_not_finite_are_marked() -> None:
     logits = torch.tensor([[0.0, torch.nan], [0.0, 1.0], [-torch.inf, -torch.inf]])
-    drawn = draw(logits, _knobs(3), np.full(3, 0.5))
+    drawn = draw(Draws(logits, _knobs(3), np.full(3, 0.5)))
     assert drawn.is_finite_R.tolist() == [False, True, False]
 
 

@@ -17,7 +17,7 @@ from services.policy.engine.native import sampler
 from services.policy.engine.native.decoder import NativeDecoder, PagedCache
 from services.policy.engine.native.library import library
 from services.policy.engine.native.packed import Crew, PackedLinear, Precision
-from services.policy.engine.sampler import Draw, Knobs
+from services.policy.engine.sampler import Draw, Draws
 
 
 class NativeWeights:
@@ -61,18 +61,8 @@ class NativeExecutor:
         projected_RD = self.weights.code_projection(hidden_RD, self.crew)
         return self.weights.code_head(functional.gelu(projected_RD), self.crew)
 
-    def draw(
-        self,
-        logits_RV: Tensor,
-        knobs: Knobs,
-        uniform_R: NDArray[np.float64],
-        bias_BV: Tensor | None = None,
-        bias_of_R: NDArray[np.int64] | None = None,
-        keep_logprobs: bool = False,
-    ) -> Draw:
-        return sampler.draw(
-            logits_RV, knobs, uniform_R, self.crew, bias_BV, bias_of_R, keep_logprobs
-        )
+    def draw(self, draws: Draws) -> Draw:
+        return sampler.draw(draws, self.crew)
 
 
 def _embedding_VD(model: OmniModel) -> Tensor:

@@ -67,7 +67,8 @@ class DrawsStruct(Structure):
         *(
             (name, c_void_p)
             for name in (
-                *("logits", "bias", "bias_of", "temperature", "top_p", "top_k", "uniform"),
+                *("logits", "bias", "bias_of", "is_allowed", "constraint_of"),
+                *("temperature", "top_p", "top_k", "uniform"),
                 *("ids", "logprobs", "kept_mass", "is_finite", "is_kept", "all_logprobs"),
             )
         ),

@@ -66,6 +66,8 @@ struct Draws {
   int num_rows, num_ids;
   const float *logits_RV, *bias_BV;
   const int64_t* bias_of_R;
+  const uint8_t* is_allowed_CV;  // of each constraint; may be null
+  const int64_t* constraint_of_R;  // -1: none
   const float *temperature_R, *top_p_R;
   const int64_t* top_k_R;
   const double* uniform_R;
@@ -81,9 +83,12 @@ void attune_draw(Crew* crew, const Draws* draws) {
     crew->share(all.num_rows, [&](int r) {
       const size_t start = (size_t)r * all.num_ids;
       const float* bias = all.bias_BV ? all.bias_BV + all.bias_of_R[r] * all.num_ids : nullptr;
+      const int64_t constraint = all.is_allowed_CV ? all.constraint_of_R[r] : -1;
+      const uint8_t* allowed =
+          constraint < 0 ? nullptr : all.is_allowed_CV + constraint * all.num_ids;
       const int top_k = (int)std::min<int64_t>(all.top_k_R[r], all.num_ids);
       const attune::Knobs knobs{all.temperature_R[r], all.top_p_R[r], top_k, all.uniform_R[r],
-                                bias};
+                                bias, allowed};
       const attune::Drawn drawn = attune::draw(
           all.logits_RV + start, knobs, all.num_ids, all.is_kept_RV ? all.is_kept_RV + start : nullptr,
           all.logprobs_RV ? all.logprobs_RV + start : nullptr);

@@ -16,7 +16,8 @@ struct Knobs {
   float temperature, top_p;
   int top_k;
   double uniform;        // in [0, 1)
-  const float* bias_V;   // added to logits: 0 or -inf; or null
+  const float* bias_V;         // added to logits: 0 or -inf; or null
+  const uint8_t* is_allowed_V;  // by a constraint; null allows all
 };
 
 struct Drawn {
@@ -71,21 +72,25 @@ class Row {
   }
 
   // Sets the shares of all but the kept ids to zero; returns the share that is kept.
-  double truncate(int top_k, float top_p, uint8_t* is_kept_V) {
-    order_.resize(num_ids_);
-    for (int v = 0; v < num_ids_; ++v) order_[v] = v;
-    const int count = std::min(top_k, num_ids_);
+  double truncate(const Knobs& knobs, uint8_t* is_kept_V) {
+    const float top_p = knobs.top_p;
+    order_.clear();
+    for (int v = 0; v < num_ids_; ++v)
+      if (!knobs.is_allowed_V || knobs.is_allowed_V[v]) order_.push_back(v);
+    const int count = std::min(knobs.top_k, (int)order_.size());
     auto is_before = [&](int first, int second) {
       return shares_[first] != shares_[second] ? shares_[first] > shares_[second] : first < second;
     };
-    std::partial_sort(order_.begin(), order_.begin() + count, order_.end(), is_before);
+    if (count < (int)order_.size() || top_p < 1)
+      std::partial_sort(order_.begin(), order_.begin() + count, order_.end(), is_before);
     double mass_in_k = 0;
     for (int place = 0; place < count; ++place) mass_in_k += shares_[order_[place]];
     std::fill(is_kept_V, is_kept_V + num_ids_, 0);
     double before = 0, kept = 0;
     for (int place = 0; place < count; ++place) {
       const float share = shares_[order_[place]];
-      if (!(share > 0) || (top_p < 1 && before >= top_p * mass_in_k)) break;
+      if (top_p < 1 && before >= top_p * mass_in_k) break;
+      if (!(share > 0)) continue;
       is_kept_V[order_[place]] = 1;
       kept += share;
       before += share;
@@ -153,19 +158,21 @@ inline Drawn draw(const float* logits_V, const Knobs& knobs, int num_ids, uint8_
   const bool is_finite = std::isfinite(row.total()) && row.total() > 0;
   if (logprobs_V) row.write_logprobs(logprobs_V);
   if (!is_finite) return {0, 0, 0, false};
-  if (knobs.top_k == 1) {
+  if (knobs.top_k == 1 && !knobs.is_allowed_V) {
     const int id = row.best();
     if (is_kept_V) std::fill(is_kept_V, is_kept_V + num_ids, 0), is_kept_V[id] = 1;
     return {id, 0.0f, (float)(1 / row.total()), true};
   }
-  if (knobs.top_k >= num_ids && knobs.top_p >= 1) {
+  if (knobs.top_k >= num_ids && knobs.top_p >= 1 && !knobs.is_allowed_V) {
     if (is_kept_V) std::fill(is_kept_V, is_kept_V + num_ids, 1);
     const int id = row.find(knobs.uniform, row.total());
     return {id, row.score(id) - (float)std::log(row.total()), 1.0f, true};
   }
-  const double kept_mass = row.truncate(knobs.top_k, knobs.top_p, is_kept_V);
+  const double kept_mass = row.truncate(knobs, is_kept_V);
+  if (!(row.kept() > 0)) return {0, 0, 0, false};
   const int id = row.find(knobs.uniform, row.kept());
-  return {id, row.score(id) - (float)std::log(row.kept()), (float)kept_mass, true};
+  const float logprob = knobs.top_k == 1 ? 0 : row.score(id) - (float)std::log(row.kept());
+  return {id, logprob, (float)kept_mass, true};
 }
 
 }  // namespace attune
