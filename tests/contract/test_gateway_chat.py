@@ -1,8 +1,11 @@
 """POST /v1/chat/completions by the official client, without streaming."""
 
 import base64
+import json
 import math
+import re
 
+import openai
 import pytest
 
 from tests.support.pictures import data_url, png
@@ -110,6 +113,48 @@ def test_an_answer_may_be_a_picture(openai_client):
     kind, _, encoded = part["image_url"]["url"].partition(",")
     assert kind == "data:image/png;base64"
     assert base64.b64decode(encoded).startswith(b"\x89PNG")
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"sure": {"type": "boolean"}, "count": {"type": "integer", "maximum": 9}},
+    "required": ["sure", "count"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_is_held_to_a_schema(openai_client, stream):
+    asked = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA}}
+    answer = ask(openai_client, response_format=asked, max_completion_tokens=90, stream=stream)
+    if stream:
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in answer)
+    else:
+        text = answer.choices[0].message.content
+        assert answer.choices[0].finish_reason == "stop"
+    value = json.loads(text)
+    assert set(value) == {"sure", "count"}
+    assert isinstance(value["sure"], bool)
+
+
+def test_an_answer_is_any_object_or_of_a_pattern(openai_client):
+    pattern = {"response_format": {"type": "regex", "pattern": "(yes|no), it is [a-z]{3}"}}
+    answer = ask(openai_client, extra_body=pattern, max_completion_tokens=40)
+    assert re.fullmatch("(yes|no), it is [a-z]{3}", answer.choices[0].message.content)
+    some = ask(openai_client, response_format={"type": "json_object"}, max_completion_tokens=4)
+    assert some.choices[0].message.content.startswith("{")
+
+
+@pytest.mark.parametrize(
+    "response_format",
+    [
+        {"type": "regex", "pattern": "(unclosed"},
+        {"type": "json_schema", "json_schema": {"schema": {"type": "nonsense"}}},
+    ],
+)
+def test_a_form_that_cannot_be_used_is_refused_before_the_answer(openai_client, response_format):
+    with pytest.raises(openai.BadRequestError, match="cannot be used"):
+        ask(openai_client, extra_body={"response_format": response_format}, stream=True)
 
 
 def test_special_tokens_typed_as_text_stay_text(openai_client):

@@ -62,7 +62,11 @@ BAD_FIELDS = {
     "too many alternatives": ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
     "a tool": ({"tools": [{"type": "function"}]}, "tools"),
     "a penalty": ({"frequency_penalty": 0.5}, "frequency_penalty"),
-    "a format": ({"response_format": {"type": "json_object"}}, "response_format"),
+    "an unknown format": ({"response_format": {"type": "xml"}}, "response_format"),
+    "a schema that is none": (
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": []}}},
+        "response_format.json_schema.json_schema.schema",
+    ),
     "spoken answers": ({"modalities": ["audio"]}, "modalities[0]"),
     "a URL to fetch": (picture("https://example.org/cat.png"), URL),
     "a local file": (picture("file:///etc/passwd"), URL),

@@ -22,6 +22,7 @@ from services.gateway.openai.chat_request import ChatRequest
 from services.gateway.openai.chat_stream import ChunkWriter, chat_events
 from services.gateway.openai.content import prompt_from_messages
 from services.gateway.openai.generation import Generation, model_ref, new_completion_id
+from services.gateway.openai.response_format import set_form
 from services.gateway.sse import SSE_HEADERS
 
 router = APIRouter()
@@ -47,22 +48,24 @@ def chat_request_to_proto(body: ChatRequest, config: GatewayConfig) -> GenerateR
     n = body.n or 1
     max_tokens = body.max_completion_tokens or body.max_tokens
     check_size(n, max_tokens, config)
+    sampling = SamplingParams(
+        temperature=body.temperature,
+        top_p=body.top_p,
+        top_k=body.top_k,
+        guidance_scale=body.guidance_scale,
+        max_tokens=max_tokens,
+        seed=body.seed,
+        stop=body.stop,
+        ignore_eos=body.ignore_eos,
+        top_logprobs=body.top_logprobs or 0,
+        output=_output_modality(body.modalities),
+    )
+    set_form(sampling, body.response_format)
     return GenerateRequest(
         request_id=new_completion_id("chatcmpl"),
         model=model_ref(body.model),
         prompt=prompt_from_messages(body.messages, config),
-        sampling=SamplingParams(
-            temperature=body.temperature,
-            top_p=body.top_p,
-            top_k=body.top_k,
-            guidance_scale=body.guidance_scale,
-            max_tokens=max_tokens,
-            seed=body.seed,
-            stop=body.stop,
-            ignore_eos=body.ignore_eos,
-            top_logprobs=body.top_logprobs or 0,
-            output=_output_modality(body.modalities),
-        ),
+        sampling=sampling,
         n=n,
         priority=PRIORITY_INTERACTIVE,
         stream_deltas=bool(body.stream or body.logprobs),

@@ -1,7 +1,8 @@
 """The body of POST /v1/chat/completions, field by field.
 
-Beyond OpenAI's own fields: `top_k`, `guidance_scale` (of pictures), `ignore_eos`, and
-`modalities: ["text", "image"]` for answers with pictures in them.
+Beyond OpenAI's own fields: `top_k`, `guidance_scale` (of pictures), `ignore_eos`,
+`modalities: ["text", "image"]` for answers with pictures in them, and a `response_format` of
+`{"type": "regex", "pattern": …}`.
 """
 
 from typing import Annotated, Literal, Self
@@ -20,6 +21,7 @@ from services.gateway.openai.fields import (
     inert,
     refuse_together,
 )
+from services.gateway.openai.response_format import ResponseFormat
 
 
 class ChatMessage(StrictBody):
@@ -62,7 +64,6 @@ class UnsupportedFields(StrictBody):
     prediction: Annotated[object, inert()] = None
     presence_penalty: Annotated[object, inert(0, 0.0)] = None
     reasoning_effort: Annotated[object, inert("none")] = None
-    response_format: Annotated[object, inert({"type": "text"})] = None
     service_tier: Annotated[object, inert("auto", "default")] = None
     store: Annotated[object, inert(False)] = None
     tool_choice: Annotated[object, inert("none", "auto")] = None
@@ -88,6 +89,7 @@ class ChatRequest(UnsupportedFields):
     ignore_eos: bool = False
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
+    response_format: ResponseFormat | None = None
     modalities: list[Literal["text", "image"]] | None = Field(None, min_length=1, max_length=2)
     stream: bool | None = None
     stream_options: StreamOptions | None = None

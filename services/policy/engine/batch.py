@@ -168,7 +168,8 @@ class Batch:
                 if len(chunk):
                     chunks.append((track, chunk))
                     budget -= len(chunk)
-                    prefill.pending.job.num_computed_prompt_tokens += len(chunk)
+                    if track is prefill.tracks[0]:
+                        prefill.pending.job.num_computed_prompt_tokens += len(chunk)
         return chunks
 
     def _run(self, chunks: list[tuple[Track, range]]) -> Tensor:
