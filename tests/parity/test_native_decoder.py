@@ -17,7 +17,13 @@ NUM_PAGES = 64
 SHAPES = {
     "base": {"width": 128, "num_layers": 3, "num_heads": 4, "num_kv_heads": 2, "head_size": 32},
     "one head": {"width": 48, "num_layers": 2, "num_heads": 1, "num_kv_heads": 1, "head_size": 16},
-    "wide heads": {"width": 96, "num_layers": 2, "num_heads": 6, "num_kv_heads": 3, "head_size": 80},
+    "wide heads": {
+        "width": 96,
+        "num_layers": 2,
+        "num_heads": 6,
+        "num_kv_heads": 3,
+        "head_size": 80,
+    },
     "grouped": {"width": 64, "num_layers": 2, "num_heads": 8, "num_kv_heads": 1, "head_size": 64},
 }
 

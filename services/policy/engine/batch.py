@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.grammar import Kind
+from services.policy.engine.drafts import Drafts, draft
 from services.policy.engine.encoders import FeatureCache
-from services.policy.engine.executor import Executor, FlatStep
+from services.policy.engine.executor import Executor
+from services.policy.engine.flat_step import Chunks, first_of_rows, flat_step
 from services.policy.engine.heads import draw_rows
 from services.policy.engine.memory import CacheMemory
 from services.policy.engine.observation import observe
@@ -23,7 +25,9 @@ from services.policy.engine.request import FinishReason, Job, Priority, Token
 from services.policy.engine.row_table import Endings, Rows, RowTable
 from services.policy.engine.sequence import Pending, Sequence
 from services.policy.engine.served_model import ServedModel
-from services.policy.engine.track import Track, track_of
+from services.policy.engine.track import track_of
+
+_MAX_DRAFT = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +102,27 @@ class Batch:
         self.prefills.append(prefill)
         return True
 
-    def step(self, max_prompt_tokens: int) -> StepResult:
-        """One token more for every row, and up to so many tokens of prompts."""
+    def step(self, max_prompt_tokens: int, max_drafted_rows: int = 0) -> StepResult:
+        """One token more for every row, and up to so many tokens of prompts.
+
+        While there are few rows, those that repeat themselves may get more than one (drafts.py).
+        """
         result = StepResult()
         self._make_room(result)
         num_decoded = result.num_decoded_rows = self.rows.count
         chunks = self._next_chunks(max_prompt_tokens)
         if not num_decoded and not chunks:
             return result
-        complete = [page for track, chunk in chunks for page in track.mark(chunk)]
-        try:
-            hidden_WD = self._run(chunks)
-        except Exception:
-            for page in complete:
-                page.is_computed = False
-            raise
+        drafts = draft(self.rows, self._served.grammar, max_drafted_rows, _MAX_DRAFT)
+        row_states, chunk_states = self._run(drafts, chunks)
         self.rows.length_R[:num_decoded] += 1
-        states = [hidden_WD[:num_decoded], *self._fork(chunks, hidden_WD[num_decoded:], result)]
+        first_R = first_of_rows(num_decoded, drafts)
+        states = [row_states[first_R], *self._fork(chunks, chunk_states, result)]
         result.num_prompt_tokens = sum(len(chunk) for _, chunk in chunks)
         if self.rows.count:
-            self._sample(torch.cat(states), result)
+            endings = self._sample(torch.cat(states), result)
+            self._sample_drafts(drafts, row_states, first_R, endings, result)
+            self._end(endings, result)
         return result
 
     def evict(self, rows: Rows) -> list[Sequence]:
@@ -159,7 +164,7 @@ class Batch:
                 return prefill.pending
         return Pending(tuple(self.evict(np.array([last_row]))))
 
-    def _next_chunks(self, budget: int) -> list[tuple[Track, range]]:
+    def _next_chunks(self, budget: int) -> Chunks:
         """What of the prompts this step computes, first come first."""
         chunks = []
         for prefill in sorted(self.prefills, key=lambda each: each.pending.order):
@@ -172,39 +177,20 @@ class Batch:
                         prefill.pending.job.num_computed_prompt_tokens += len(chunk)
         return chunks
 
-    def _run(self, chunks: list[tuple[Track, range]]) -> Tensor:
-        """hidden_WD of all rows, then of the last token of each chunk."""
-        rows, count = self.rows, self.rows.count
-        lengths = [count, *(len(chunk) for _, chunk in chunks)]
-        hidden = [self._executor.embed(rows.next_id_R[:count])]
-        positions = [rows.length_R[:count].astype(np.int32)]
-        for track, chunk in chunks:
-            hidden.append(track.embed(chunk, self._executor))
-            positions.append(np.arange(chunk.start, chunk.stop, dtype=np.int32))
-        step = FlatStep(
-            hidden_TD=torch.cat(hidden),
-            positions_T=np.concatenate(positions),
-            table_of_T=np.repeat(
-                np.arange(count + len(chunks), dtype=np.int32), [1] * count + lengths[1:]
-            ),
-            tables_SN=self._tables_SN(chunks),
-            wanted_W=np.concatenate([np.arange(count), np.cumsum(lengths)[1:] - 1]),
-        )
-        return self._executor.run(step, self._memory.cache)
+    def _run(self, drafts: Drafts, chunks: Chunks) -> tuple[Tensor, Tensor]:
+        """(row_states_WD of all tokens of rows, chunk_states_WD of each chunk's last token)."""
+        complete = [page for track, chunk in chunks for page in track.mark(chunk)]
+        try:
+            step = flat_step(self.rows, drafts, chunks, self._executor)
+            states_WD = self._executor.run(step, self._memory.cache)
+        except Exception:
+            for page in complete:
+                page.is_computed = False
+            raise
+        num_chunks = len(chunks)
+        return states_WD[: len(states_WD) - num_chunks], states_WD[len(states_WD) - num_chunks :]
 
-    def _tables_SN(self, chunks: list[tuple[Track, range]]) -> NDArray[np.int32]:
-        rows, count = self.rows, self.rows.count
-        if not chunks:
-            return rows.pages_RN[:count]
-        tables_SN = np.zeros((count + len(chunks), rows.pages_RN.shape[1]), np.int32)
-        tables_SN[:count] = rows.pages_RN[:count]
-        for table_N, (track, _) in zip(tables_SN[count:], chunks, strict=True):
-            table_N[: len(track.pages)] = track.table_N
-        return tables_SN
-
-    def _fork(
-        self, chunks: list[tuple[Track, range]], last_WD: Tensor, result: StepResult
-    ) -> list[Tensor]:
+    def _fork(self, chunks: Chunks, last_WD: Tensor, result: StepResult) -> list[Tensor]:
         """Makes rows of the prompts that are complete; gives the states of the new rows."""
         for (track, chunk), last_D in zip(chunks, last_WD, strict=True):
             if chunk.stop == len(track.ids_L):
@@ -222,34 +208,67 @@ class Batch:
             result.begun.append(pending.job)
         return states
 
-    def _sample(self, hidden_RD: Tensor, result: StepResult) -> None:
-        """Draws for all rows, whose states are given."""
-        rows_S = self.rows.sampled_rows
-        drawn = draw_rows(self._executor, self._served, self.rows, hidden_RD)
-        result.num_text_tokens = int((self.rows.kind_R[rows_S] == Kind.TEXT).sum())
-        result.num_image_tokens = len(rows_S) - result.num_text_tokens
-        endings = self.rows.record(rows_S, drawn.ids_S, drawn.logprobs_S, drawn.kept_mass_S)
-        result.tokens = observe(self.rows, rows_S, drawn, endings)
-        result.ended = self._collect(rows_S, endings, drawn.is_finite_S)
+    def _sample(self, hidden_RD: Tensor, result: StepResult) -> Endings:
+        """Draws for all rows, whose states are given; says which end by it."""
+        return self._draw(self.rows.sampled_rows, hidden_RD, result)
 
-    def _collect(
-        self, rows_S: Rows, endings: Endings, is_finite_S: NDArray[np.bool_]
-    ) -> list[Ended]:
-        is_over_S = endings.is_stopped_S | endings.is_exhausted_S | ~is_finite_S
-        over = np.flatnonzero(is_over_S)
-        for row in rows_S[np.flatnonzero(is_over_S & is_finite_S)].tolist():
-            if self.rows.sequences[row].job.priority is Priority.INTERACTIVE:
+    def _sample_drafts(
+        self,
+        drafts: Drafts,
+        row_states_WD: Tensor,
+        first_R: NDArray[np.int64],
+        endings: Endings,
+        result: StepResult,
+    ) -> None:
+        """Goes on with rows whose guess was drawn: the state after it is there already."""
+        rows, depth = self.rows, 0
+        going = {row: guess_G for row, guess_G in drafts.items()}
+        while going:
+            going = {
+                row: guess_G
+                for row, guess_G in going.items()
+                if depth < len(guess_G)
+                and not endings.is_over(row)
+                and rows.kind_R[row] == Kind.TEXT
+                and rows.next_id_R[row] == guess_G[depth]
+            }
+            if not going:
+                return
+            depth += 1
+            rows_S = np.array(list(going))
+            rows.length_R[rows_S] += 1
+            for row in going:
+                rows.sequences[row].num_accepted += 1
+            hidden_RD = torch.zeros(rows.count, row_states_WD.shape[1])
+            hidden_RD[rows_S] = row_states_WD[first_R[rows_S] + depth]
+            endings.add(self._draw(rows_S, hidden_RD, result))
+
+    def _draw(self, rows_S: Rows, hidden_RD: Tensor, result: StepResult) -> Endings:
+        drawn = draw_rows(self._executor, self._served, self.rows, rows_S, hidden_RD)
+        num_text = int((self.rows.kind_R[rows_S] == Kind.TEXT).sum())
+        result.num_text_tokens += num_text
+        result.num_image_tokens += len(rows_S) - num_text
+        endings = self.rows.record(rows_S, drawn)
+        result.tokens += observe(self.rows, rows_S, drawn, endings)
+        return endings
+
+    def _end(self, endings: Endings, result: StepResult) -> None:
+        """Takes out what is over."""
+        over = endings.over
+        for row in over.tolist():
+            is_interactive = self.rows.sequences[row].job.priority is Priority.INTERACTIVE
+            if is_interactive and endings.is_finite_R[row]:
                 self._remember(row)
-        sequences = self.evict(rows_S[over]) if len(over) else []
-        return [
-            _ended(sequence, bool(endings.is_stopped_S[at]), bool(is_finite_S[at]))
-            for sequence, at in zip(sequences, over.tolist(), strict=True)
-        ]
+        sequences = self.evict(over) if len(over) else []
+        for sequence, row in zip(sequences, over.tolist(), strict=True):
+            result.ended.append(_ended(sequence, endings, row))
 
     def _remember(self, row: int) -> None:
         """Lets the next turn of a dialogue find the pages of this answer."""
         sequence, chain = self.rows.sequences[row], self.rows.chains[row]
-        ids_L = np.concatenate([sequence.group.prompt.token_ids, self.rows.sampled(row).token_ids_T])
+        ids_L = np.concatenate(
+            [sequence.group.prompt.token_ids, self.rows.sampled(row).token_ids_T]
+        )
         cached_ids_L = ids_L[: self.rows.length_R[row]]
         track = track_of(cached_ids_L, Pending((sequence,)).units, self._served.model.config)
         parent: Page | RootKey = (self._served.version, sequence.job.tenant)
@@ -261,9 +280,10 @@ class Batch:
             parent = page
 
 
-def _ended(sequence: Sequence, is_stopped: bool, is_finite: bool) -> Ended:
+def _ended(sequence: Sequence, endings: Endings, row: int) -> Ended:
     if sequence.constraint is not None and sequence.constraint.error:
         return Ended(sequence, FinishReason.FAILED, sequence.constraint.error)
-    if not is_finite:
+    if not endings.is_finite_R[row]:
         return Ended(sequence, FinishReason.FAILED, "the model's logits are not finite")
+    is_stopped = endings.is_stopped_R[row]
     return Ended(sequence, FinishReason.STOP if is_stopped else FinishReason.LENGTH)

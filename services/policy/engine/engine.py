@@ -136,7 +136,7 @@ class Engine:
     def _step(self, lane: Lane) -> None:
         started_s = time.monotonic()
         try:
-            result = lane.step(self.limits.max_prefill_tokens)
+            result = lane.step(self.limits)
         except Exception as error:  # the engine outlives whatever a model or a request does
             self._observer.on_error(error)
             result = lane.fail(f"{type(error).__name__}: {error}")

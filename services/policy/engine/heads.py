@@ -6,60 +6,22 @@ Legend: R rows, S rows that are sampled, D width, V ids of one modality, G guide
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from models.grammar import Kind
+from services.policy.engine.drawn import Drawn
 from services.policy.engine.executor import Executor
 from services.policy.engine.random_streams import uniforms
-from services.policy.engine.request import TopLogprobs
 from services.policy.engine.row_table import Rows, RowTable
-from services.policy.engine.sampler import Draw, Draws
+from services.policy.engine.sampler import Draws
 from services.policy.engine.served_model import ServedModel
 
 
-class Drawn:
-    """Parallel to the sampled rows; ids are in the one id space of text and codes.
-
-    A row whose next id is forced holds it, with log-probability 0.
-    """
-
-    def __init__(self, num_rows: int, forced_id: int) -> None:
-        self.ids_S = np.full(num_rows, forced_id, np.int64)
-        self.logprobs_S = np.zeros(num_rows, np.float32)
-        self.kept_mass_S = np.ones(num_rows, np.float32)
-        self.is_finite_S = np.ones(num_rows, np.bool_)
-        self.supports: dict[int, NDArray[np.int64]] = {}
-        self._before_truncation: list[tuple[Rows, Tensor, int]] = []
-
-    def put(self, chosen: Rows, drawn: Draw, offset: int) -> None:
-        """Takes over a draw of rows `chosen`, whose ids begin at `offset`."""
-        self.ids_S[chosen] = drawn.ids_R + offset
-        self.logprobs_S[chosen] = drawn.logprobs_R
-        self.kept_mass_S[chosen] = drawn.kept_mass_R
-        self.is_finite_S[chosen] = drawn.is_finite_R
-        for row, ids in drawn.supports.items():
-            self.supports[int(chosen[row])] = ids + offset
-        if drawn.logprobs_RV is not None:
-            self._before_truncation.append((chosen, drawn.logprobs_RV, offset))
-
-    def top(self, row: int, count: int) -> TopLogprobs:
-        """The likeliest ids of a row before truncation; none where the id was forced."""
-        for chosen, logprobs_RV, offset in self._before_truncation:
-            at = int(np.searchsorted(chosen, row))
-            if at < len(chosen) and chosen[at] == row:
-                best = logprobs_RV[at].topk(min(count, logprobs_RV.shape[1]))
-                is_possible = best.values.isfinite()
-                ids = (best.indices[is_possible] + offset).tolist()
-                return TopLogprobs(tuple(ids), tuple(best.values[is_possible].tolist()))
-        return TopLogprobs((), ())
-
-
 def draw_rows(
-    executor: Executor, served: ServedModel, rows: RowTable, hidden_RD: Tensor
+    executor: Executor, served: ServedModel, rows: RowTable, rows_S: Rows, hidden_RD: Tensor
 ) -> Drawn:
-    """Draws for all rows but twins; `hidden_RD` holds the states of all."""
-    grammar, rows_S = served.grammar, rows.sampled_rows
+    """Draws for rows that are no twins; `hidden_RD` holds the states of all."""
+    grammar = served.grammar
     kinds_S = rows.kind_R[rows_S]
     drawn = Drawn(len(rows_S), grammar.special.end_of_image)
     for kind, offset in ((Kind.TEXT, 0), (Kind.CODE, grammar.vocab_size)):

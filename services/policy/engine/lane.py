@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from services.policy.engine.batch import Batch, Ended, StepResult
+from services.policy.engine.limits import EngineLimits
 from services.policy.engine.request import FinishReason, Job, Priority
 from services.policy.engine.sequence import Pending, Sequence
 from services.policy.engine.served_model import ServedModel
@@ -42,10 +43,10 @@ class Lane:
         heapq.heappush(self._waiting, (pending.order, next(self._numbers), pending))
         self.num_waiting += len(pending.sequences)
 
-    def step(self, max_prompt_tokens: int) -> StepResult:
+    def step(self, limits: EngineLimits) -> StepResult:
         """Admits what fits, and has the batch make a step."""
         failed = self._admit()
-        result = self.batch.step(max_prompt_tokens)
+        result = self.batch.step(limits.max_prefill_tokens, limits.max_drafted_rows)
         for pending, error in failed:
             reason = f"{type(error).__name__}: {error}"
             result.ended += [Ended(s, FinishReason.FAILED, reason) for s in pending.sequences]

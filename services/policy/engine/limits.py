@@ -27,6 +27,7 @@ class EngineLimits:
     max_rows: int = 256
     reserved_rows: int = 32  # on top, for interactive jobs
     max_prefill_tokens: int = 512  # of prompts, in one step
+    max_drafted_rows: int = 2  # rows at once for which answers are guessed ahead; 0: never
     max_waiting_samples: int = 8192
     cache_bytes: int = 1 << 30  # of keys and values
     feature_cache_bytes: int = 64 << 20  # of encoded media

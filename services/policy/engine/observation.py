@@ -6,9 +6,9 @@ Legend: R rows, S rows sampled in a step.
 
 import numpy as np
 
-from services.policy.engine.heads import Drawn
+from services.policy.engine.drawn import Drawn, Rows
 from services.policy.engine.request import Token, TopLogprobs
-from services.policy.engine.row_table import Endings, Rows, RowTable
+from services.policy.engine.row_table import Endings, RowTable
 from services.policy.engine.sequence import Sequence
 
 
@@ -23,16 +23,16 @@ def observe(
         num_new = 2 if rows.is_closed(row) else 1  # an image's last code brings its end
         steps = slice(rows.step_R[row] - num_new, rows.step_R[row])
         if sequence.constraint is not None:
-            endings.is_stopped_S[at] |= sequence.constraint.advance(int(drawn.ids_S[at]))
+            endings.is_stopped_R[row] |= sequence.constraint.advance(int(drawn.ids_S[at]))
         new = zip(rows.ids_RT[row, steps].tolist(), rows.logprobs_RT[row, steps], strict=True)
         for index, (token_id, logprob) in enumerate(new):
             top = _report(sequence, drawn, at, is_forced=index > 0)
             text = sequence.text.add(token_id) if sequence.text else ""
             is_last = index == num_new - 1
-            if is_last and sequence.text and endings.is_over(at):
+            if is_last and sequence.text and endings.is_over(row):
                 text += sequence.text.finish()
             tokens.append((sequence, _token(sequence, token_id, float(logprob), text, top)))
-        endings.is_stopped_S[at] |= sequence.text is not None and sequence.text.is_stopped
+        endings.is_stopped_R[row] |= sequence.text is not None and sequence.text.is_stopped
     return [(sequence, token) for sequence, token in tokens if sequence.job.is_streamed]
 
 

@@ -12,24 +12,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.grammar import Grammar, Kind
+from services.policy.engine.drawn import Drawn, Rows
 from services.policy.engine.pages import PAGE_TOKENS, Page
 from services.policy.engine.request import OutputMode
 from services.policy.engine.sampler import Knobs, resolve_knobs
 from services.policy.engine.sequence import Position, Sampled, Sequence
 
-Rows = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Endings:
-    """Parallel to the rows of a step: why each ended, if it did."""
+    """By row: whether and why it ended in a step."""
 
-    is_stopped_S: Flags
-    is_exhausted_S: Flags
+    is_stopped_R: Flags
+    is_exhausted_R: Flags
+    is_finite_R: Flags
 
-    def is_over(self, at: int) -> bool:
-        return bool(self.is_stopped_S[at] or self.is_exhausted_S[at])
+    @property
+    def over(self) -> Rows:
+        return np.flatnonzero(self.is_stopped_R | self.is_exhausted_R | ~self.is_finite_R)
+
+    def is_over(self, row: int) -> bool:
+        is_ended = self.is_stopped_R[row] or self.is_exhausted_R[row]
+        return bool(is_ended or not self.is_finite_R[row])
+
+    def add(self, later: "Endings") -> None:
+        """Takes over what ended by a further token."""
+        self.is_stopped_R[:] |= later.is_stopped_R
+        self.is_exhausted_R[:] |= later.is_exhausted_R
+        self.is_finite_R[:] &= later.is_finite_R
 
 
 class RowTable:
@@ -123,23 +135,21 @@ class RowTable:
             self.kept_mass_RT[row, steps].copy(),
         )
 
-    def record(
-        self,
-        rows_S: Rows,
-        ids_S: NDArray[np.int64],
-        logprobs_S: NDArray[np.float32],
-        kept_mass_S: NDArray[np.float32],
-    ) -> Endings:
+    def record(self, rows_S: Rows, drawn: Drawn) -> Endings:
         """Appends one token to each of `rows_S` and says which of them end by it."""
-        special = self._grammar.special
+        special, ids_S = self._grammar.special, drawn.ids_S
         was_text_S = self.kind_R[rows_S] == Kind.TEXT
-        self._write(rows_S, ids_S, logprobs_S, kept_mass_S)
+        self._write(rows_S, ids_S, drawn.logprobs_S, drawn.kept_mass_S)
         self._advance_kinds(rows_S, ids_S == special.begin_of_image)
         is_whole_S = self.is_one_image_R[rows_S] & (self.kind_R[rows_S] == Kind.END_OF_IMAGE)
         self._close_images(rows_S[is_whole_S])
         is_end_S = was_text_S & (ids_S == special.end) & self.stops_at_end_R[rows_S]
         self._feed_twins(rows_S[self.has_twin_R[rows_S]])
-        return Endings(is_whole_S | is_end_S, self.step_R[rows_S] >= self.max_tokens_R[rows_S])
+        endings = Endings(*(np.full(self.count, is_true) for is_true in (False, False, True)))
+        endings.is_stopped_R[rows_S] = is_whole_S | is_end_S
+        endings.is_exhausted_R[rows_S] = self.step_R[rows_S] >= self.max_tokens_R[rows_S]
+        endings.is_finite_R[rows_S] = drawn.is_finite_S
+        return endings
 
     def remove(self, rows: Rows) -> list[list[Page]]:
         """Drops rows (and their twins); returns the chains of pages that they held."""

@@ -46,6 +46,8 @@ class Sequence:
     text: TextStream | None
     constraint: ConstraintState | None
     arrival: int = 0  # its place in the queue, which it keeps
+    num_drafted: int = 0  # ids that were guessed, and how many of them were drawn
+    num_accepted: int = 0
     sampled: Sampled = field(default_factory=_nothing_sampled)
     supports: list[NDArray[np.int64] | None] = field(default_factory=list)
     top: list[TopLogprobs] = field(default_factory=list)

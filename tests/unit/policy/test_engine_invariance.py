@@ -218,3 +218,17 @@ def test_a_group_larger_than_the_cache_is_refused_with_the_numbers(served: Serve
         assert np.isfinite(
             generate(engine, served, [make_group(served, max_tokens=8)])[0].logprobs_T
         ).all()
+
+
+def test_guessing_ahead_changes_no_bit_and_saves_steps(served: ServedModel) -> None:
+    """Greedy answers of a random model soon repeat themselves, which is what guesses are good at."""
+    settings = {"temperature": 0.0, "max_tokens": 120, "ignore_eos": True}
+    groups = [make_group(served, " ".join(WORDS[:n]), seed=n, **settings) for n in (2, 5, 9)]
+    groups += requests(served, 7, 8)
+    found, num_steps = [], []
+    for max_drafted_rows in (0, 8):
+        with running_engine(EngineLimits(max_drafted_rows=max_drafted_rows)) as engine:
+            found.append([bits(generate(engine, served, [group])) for group in groups])
+            num_steps.append(len(engine._observer.steps))
+    assert found[0] == found[1]
+    assert num_steps[1] < 0.8 * num_steps[0]
