@@ -129,8 +129,8 @@ def test_products_are_right_for_any_number_of_rows_and_outputs(precision):
 
 
 def test_sizes_that_the_kernels_do_not_take_are_refused():
+    config = DecoderConfig(vocab_size=8, width=48, num_heads=2, num_kv_heads=2, head_size=24)
     with pytest.raises(ValueError, match="head_size is 24; the kernels take multiples of 16"):
-        config = DecoderConfig(vocab_size=8, width=48, num_heads=2, num_kv_heads=2, head_size=24)
         NativeDecoder(Decoder(config), Precision.FLOAT32)
     with pytest.raises(ValueError, match="40 inputs"):
         PackedLinear(torch.zeros(4, 40), None, Precision.FLOAT32)

@@ -222,7 +222,7 @@ class Batch:
     ) -> None:
         """Goes on with rows whose guess was drawn: the state after it is there already."""
         rows, depth = self.rows, 0
-        going = {row: guess_G for row, guess_G in drafts.items()}
+        going = dict(drafts)
         while going:
             going = {
                 row: guess_G

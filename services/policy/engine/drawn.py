@@ -1,4 +1,7 @@
-"""What a step drew, for rows of both kinds. Legend: S rows that are sampled, V ids of one modality."""
+"""What a step drew, for rows of both kinds.
+
+Legend: S rows that are sampled, V ids of one modality.
+"""
 
 import numpy as np
 from numpy.typing import NDArray

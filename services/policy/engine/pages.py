@@ -122,23 +122,31 @@ class PagePool:
         numbers = [p.number for p in self._blank] + list(self._idle) + list(self._used)
         assert sorted(numbers) == list(range(self.num_pages)), "a page is lost or owned twice"
         for page in self._blank:
-            assert not page.num_users and not page.is_shareable and not page.children
+            assert page.num_users == 0, "a blank page has users"
+            assert not page.is_shareable, "a blank page can be found"
+            assert not page.children, "a blank page has children"
         for page in self._idle.values():
-            assert not page.num_users and page.is_shareable and page.is_computed
+            assert page.num_users == 0, "an idle page has users"
+            assert page.is_shareable, "an idle page cannot be found"
+            assert page.is_computed, "an idle page holds nothing"
         for page in self._used.values():
             assert page.num_users > 0
             if isinstance(page.parent, Page):
                 assert page.parent.num_users >= 1, "a page is used without the one before it"
         for root in self._roots.values():
             for page in self._below(root):
-                assert page.content is not None
-                siblings = self._children(page.parent) if page.parent else None
-                assert siblings is not None and siblings[page.content] is page
+                assert self._siblings(page)[_content(page)] is page, "the tree is torn"
 
     def _children(self, parent: Page | RootKey) -> dict[Content, Page] | None:
         if not isinstance(parent, Page):
             return self._roots.setdefault(parent, {})
         return parent.children if parent.is_shareable else None
+
+    def _siblings(self, page: Page) -> dict[Content, Page]:
+        assert page.parent is not None
+        siblings = self._children(page.parent)
+        assert siblings is not None
+        return siblings
 
     def _evict(self) -> None:
         if not self._idle:
@@ -155,9 +163,8 @@ class PagePool:
         """Takes a page, and so all below it, out of the tree."""
         if page.parent is None:
             return
-        siblings = self._children(page.parent)
-        assert siblings is not None and page.content is not None
-        del siblings[page.content]
+        siblings = self._siblings(page)
+        del siblings[_content(page)]
         if not isinstance(page.parent, Page) and not siblings:
             del self._roots[page.parent]
         page.parent, page.content = None, None
@@ -168,3 +175,8 @@ class PagePool:
         for page in list(children.values()):
             yield from self._below(page.children)
             yield page
+
+
+def _content(page: Page) -> Content:
+    assert page.content is not None
+    return page.content

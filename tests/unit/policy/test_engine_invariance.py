@@ -1,4 +1,4 @@
-"""The same request gives the same bits alone, in any company, at any chunking, after any eviction."""
+"""The same request gives the same bits alone, in any company and chunking, after any eviction."""
 
 from random import Random
 
@@ -24,7 +24,7 @@ from tests.unit.policy.tiny_policy import (
     submit,
 )
 
-WORDS = "a red circle above the blue square what colour is it draw yes no".split()
+WORDS = ("a", "red", "circle", "above", "the", "blue", "square", "what", "colour", "is", "it")
 
 
 def requests(served: ServedModel, seed: int, count: int) -> list[Group]:
@@ -202,7 +202,7 @@ def test_a_cancelled_prompt_is_computed_by_whoever_shares_it(served: ServedModel
         wanted = bits(generate(engine, served, [groups[1]]))
     with running_engine(EngineLimits(max_prefill_tokens=8)) as engine:
         first, _ = submit(engine, served, [groups[0]])
-        second, inbox = submit(engine, served, [groups[1]])
+        _, inbox = submit(engine, served, [groups[1]])
         engine.cancel(first)
         assert bits(inbox.wait_samples(1)) == wanted
         assert engine.num_cached_tokens == 0
@@ -221,7 +221,7 @@ def test_a_group_larger_than_the_cache_is_refused_with_the_numbers(served: Serve
 
 
 def test_guessing_ahead_changes_no_bit_and_saves_steps(served: ServedModel) -> None:
-    """Greedy answers of a random model soon repeat themselves, which is what guesses are good at."""
+    """Greedy answers of a random model soon repeat themselves, which suits guesses."""
     settings = {"temperature": 0.0, "max_tokens": 120, "ignore_eos": True}
     groups = [make_group(served, " ".join(WORDS[:n]), seed=n, **settings) for n in (2, 5, 9)]
     groups += requests(served, 7, 8)
