@@ -77,14 +77,13 @@ def timing_of(
     clock = job.clock
     admitted_s = clock.admitted_s or clock.submitted_s
     finished_s = clock.finished_s or time.monotonic()
-    prompt_tokens = sum(len(group.prompt.token_ids) for group in job.groups)
     timing = timing_pb2.Timing(
         total_s=time.monotonic() - started_s,
         queue_s=admitted_s - clock.submitted_s,
         preprocess_s=preprocess_s,
         compute_s=finished_s - admitted_s,
-        prompt_tokens=prompt_tokens,
-        cached_tokens=max(prompt_tokens - job.num_computed_prompt_tokens, 0),
+        prompt_tokens=job.num_prompt_tokens,
+        cached_tokens=job.num_cached_prompt_tokens,
         completion_tokens=num_tokens,
     )
     if clock.first_token_s is not None:

@@ -23,6 +23,7 @@ class PolicyMetrics:
         self.commit_stall = self._histogram("commit_stall_seconds", "of the engine at a commit")
         self.tokens = self._counter("generated_tokens_total", "sampled tokens", "modality")
         self.prompt_tokens = self._counter("prompt_tokens_total", "prompt tokens computed")
+        self.cached_tokens = self._counter("cached_prompt_tokens_total", "found in the cache")
         self.finished = self._counter("finished_samples_total", "samples that ended", "reason")
         self.rollouts = self._counter("rollouts_total", "Rollout calls answered")
         self.step_errors = self._counter("step_errors_total", "engine steps that raised")
@@ -53,6 +54,7 @@ class PolicyMetrics:
         self.finished.labels(sample.finish.value).inc()
         if not job.num_unfinished:
             self.prompt_tokens.inc(job.num_computed_prompt_tokens)
+            self.cached_tokens.inc(job.num_cached_prompt_tokens)
 
     def on_error(self, error: Exception) -> None:
         self.step_errors.inc()

@@ -126,7 +126,7 @@ class Engine:
                 self._end_jobs(self._scheduler.expired(), "deadline exceeded")
                 lane = self._scheduler.next_lane()
                 if lane is None:
-                    self._scheduler.check()
+                    self._check()
                     self._wait()
                 else:
                     self._step(lane)
@@ -150,6 +150,13 @@ class Engine:
                 job.clock.first_token_s = ended_s
                 self._observer.on_first_token(job)
         self._deliver(result)
+
+    def _check(self) -> None:
+        """While nothing runs: that no page of the cache is lost or held by nobody."""
+        try:
+            self._scheduler.check()
+        except AssertionError as error:
+            self._observer.on_error(error)
 
     def _deliver(self, result: StepResult) -> None:
         """Hands the events of a step to the jobs that they belong to, each once."""

@@ -169,6 +169,16 @@ class Job:
     def num_samples(self) -> int:
         return sum(group.num_samples for group in self.groups)
 
+    @property
+    def num_prompt_tokens(self) -> int:
+        """A prompt counts once for all its samples."""
+        return sum(len(group.prompt.token_ids) for group in self.groups)
+
+    @property
+    def num_cached_prompt_tokens(self) -> int:
+        """Tokens of prompts that were found in the cache; none where some were computed twice."""
+        return max(self.num_prompt_tokens - self.num_computed_prompt_tokens, 0)
+
 
 @dataclass(slots=True)
 class JobClock:
