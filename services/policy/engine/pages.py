@@ -44,7 +44,8 @@ class PagePool:
 
     def __init__(self, num_pages: int) -> None:
         self.num_pages = num_pages
-        self._blank = [Page(number) for number in range(num_pages - 1, -1, -1)]
+        self._blank: list[Page] = []
+        self._num_made = 0  # the others were never used
         self._idle: OrderedDict[int, Page] = OrderedDict()  # findable, not in use, oldest first
         self._used: dict[int, Page] = {}
         self._roots: dict[RootKey, dict[Content, Page]] = {}
@@ -52,7 +53,7 @@ class PagePool:
     @property
     def num_free(self) -> int:
         """Pages that can be had, those with a findable prefix included."""
-        return len(self._blank) + len(self._idle)
+        return self.num_pages - len(self._used)
 
     @property
     def num_used(self) -> int:
@@ -79,7 +80,7 @@ class PagePool:
     def take(self) -> Page:
         """A private page, held once. Raises OutOfPagesError."""
         if not self._blank:
-            self._evict()
+            self._make_or_evict()
         page = self._blank.pop()
         page.num_users = 1
         self._used[page.number] = page
@@ -120,7 +121,7 @@ class PagePool:
     def check(self) -> None:
         """AssertionError where the books do not balance; called when the engine is idle."""
         numbers = [p.number for p in self._blank] + list(self._idle) + list(self._used)
-        assert sorted(numbers) == list(range(self.num_pages)), "a page is lost or owned twice"
+        assert sorted(numbers) == list(range(self._num_made)), "a page is lost or owned twice"
         for page in self._blank:
             assert page.num_users == 0, "a blank page has users"
             assert not page.is_shareable, "a blank page can be found"
@@ -148,7 +149,11 @@ class PagePool:
         assert siblings is not None
         return siblings
 
-    def _evict(self) -> None:
+    def _make_or_evict(self) -> None:
+        if self._num_made < self.num_pages:
+            self._blank.append(Page(self._num_made))
+            self._num_made += 1
+            return
         if not self._idle:
             raise OutOfPagesError(f"all {self.num_pages} pages of the cache are in use")
         _, page = self._idle.popitem(last=False)

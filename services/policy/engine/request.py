@@ -177,6 +177,8 @@ class Job:
     @property
     def num_cached_prompt_tokens(self) -> int:
         """Tokens of prompts that were found in the cache; none where some were computed twice."""
+        if self.clock.first_token_s is None:
+            return 0
         return max(self.num_prompt_tokens - self.num_computed_prompt_tokens, 0)
 
 

@@ -6,6 +6,7 @@ models/decoder.py is the definition. Legend: T tokens, D width, K head size, J k
 from ctypes import byref, c_void_p
 from weakref import finalize
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +25,10 @@ class PagedCache:
 
     def __init__(self, config: DecoderConfig, num_pages: int) -> None:
         per_page = config.num_kv_heads * 2 * PAGE_TOKENS * config.head_size
-        self.data = torch.zeros(config.num_layers, num_pages, per_page)
+        # numpy's zeros take no memory until they are touched; torch's do.
+        self.data = torch.from_numpy(
+            np.zeros((config.num_layers, num_pages, per_page), np.float32)
+        )
 
     @property
     def num_bytes(self) -> int:
