@@ -21,13 +21,18 @@ RUN command -v python3 >/dev/null || ( \
 
 FROM python AS builder
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN python3 -m venv /opt/attune
+RUN python3 -m venv /opt/attune \
+    && apt-get update \
+    && apt-get install --yes --no-install-recommends g++ \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY protos protos
 COPY models models
 COPY services services
 COPY deploy/recipes deploy/recipes
+# The policy's kernels, for all levels of x86-64: images hold no compiler.
+RUN python3 services/policy/engine/native/library.py --portable
 RUN /opt/attune/bin/pip wheel --no-deps --wheel-dir /wheels .
 ENV PATH=/opt/attune/bin:$PATH
 

@@ -17,6 +17,7 @@ $(BIN)/.installed: pyproject.toml client/pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
 	  $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0 && \
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' --editable ./client && \
+	$(BIN)/python -m services.policy.engine.native.library > /dev/null && \
 	touch $@ && echo "installed in $$(( $$(date +%s) - start )) s"
 
 install: $(BIN)/.installed  ## make .venv and install Attune into it

@@ -1,8 +1,10 @@
 """Builds the kernels with the machine's C++ compiler, once, and binds them by ctypes.
 
-`python -m services.policy.engine.native.library` builds ahead of time (images, `make install`).
+`python -m services.policy.engine.native.library` builds ahead of time; with `--portable`, for all
+levels of x86-64, into the package, for images that run on chips unknown yet and hold no compiler.
 """
 
+import argparse
 import ctypes
 import hashlib
 import os
@@ -16,10 +18,20 @@ from pathlib import Path
 _SOURCES = Path(__file__).parent
 # Contraction to fused multiply-adds is the same for all rows of a product, so it keeps invariance.
 _FLAGS = (
-    *("-std=c++20", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno"),
+    *("-std=c++20", "-O3", "-ffp-contract=fast", "-fno-math-errno"),
     *("-fno-trapping-math", "-Wall", "-Wextra", "-shared", "-fPIC", "-pthread"),
 )
 _BUILD_TIMEOUT_S = 300
+_NATIVE = ("-march=native",)
+_PORTABLE = _SOURCES / "portable"
+# Best first: name, how the compiler is told, and what /proc/cpuinfo must list.
+_V4 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+_LEVELS: tuple[tuple[str, tuple[str, ...], set[str]], ...] = (
+    ("v4-bf16", ("-march=x86-64-v4", "-mavx512bf16"), _V4 | {"avx512_bf16"}),
+    ("v4", ("-march=x86-64-v4",), _V4),
+    ("v3", ("-march=x86-64-v3",), {"avx2", "fma", "bmi2", "f16c"}),
+    ("v2", ("-march=x86-64-v2",), {"sse4_2", "popcnt"}),
+)
 
 
 class NativeBuildError(RuntimeError):
@@ -93,7 +105,7 @@ _SIGNATURES = {
 @cache
 def library() -> ctypes.CDLL:
     """The kernels, built first if need be. Raises NativeBuildError."""
-    bound = ctypes.CDLL(str(build()))
+    bound = ctypes.CDLL(str(_portable() or build()))
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(bound, name)
         function.restype, function.argtypes = result, arguments
@@ -109,15 +121,36 @@ def build() -> Path:
         handle, unfinished = tempfile.mkstemp(dir=path.parent, suffix=".so")
         os.close(handle)
         try:
-            _compile(compiler, Path(unfinished))
+            _compile(compiler, _NATIVE, Path(unfinished))
             os.replace(unfinished, path)  # whoever builds at the same time makes the same
         finally:
             Path(unfinished).unlink(missing_ok=True)
     return path
 
 
-def _compile(compiler: str, path: Path) -> None:
-    command = [compiler, *_FLAGS, str(_SOURCES / "native.cpp"), "-o", str(path)]
+def build_portable() -> list[Path]:
+    """One shared object for each level of x86-64. Raises NativeBuildError."""
+    _PORTABLE.mkdir(exist_ok=True)
+    paths = [_PORTABLE / f"native-{name}.so" for name, _, _ in _LEVELS]
+    for path, (_, march, _) in zip(paths, _LEVELS, strict=True):
+        _compile(_compiler(), march, path)
+    return paths
+
+
+def _portable() -> Path | None:
+    """The best that was built ahead and that this chip can run."""
+    if not _PORTABLE.is_dir():
+        return None
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    flags = next((set(line.split()) for line in lines if line.startswith("flags")), set())
+    for name, _, needed in _LEVELS:
+        if needed <= flags and (path := _PORTABLE / f"native-{name}.so").exists():
+            return path
+    return None
+
+
+def _compile(compiler: str, march: tuple[str, ...], path: Path) -> None:
+    command = [compiler, *_FLAGS, *march, str(_SOURCES / "native.cpp"), "-o", str(path)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S)
     if ended.returncode:
         raise NativeBuildError(
@@ -140,7 +173,7 @@ def _fingerprint(compiler: str) -> str:
     digest = hashlib.sha256(" ".join(_FLAGS).encode())
     for source in sorted([*_SOURCES.glob("*.h"), *_SOURCES.glob("*.cpp")]):
         digest.update(source.read_bytes())
-    ask = [compiler, "-march=native", "-dM", "-E", "-x", "c++", os.devnull]
+    ask = [compiler, *_NATIVE, "-dM", "-E", "-x", "c++", os.devnull]
     asked = subprocess.run(ask, capture_output=True, timeout=_BUILD_TIMEOUT_S)
     digest.update(asked.stdout)
     return digest.hexdigest()[:16]
@@ -150,5 +183,12 @@ def _cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attune"
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--portable", action="store_true", help="for all levels of x86-64")
+    for path in build_portable() if parser.parse_args().portable else [build()]:
+        print(path)
+
+
 if __name__ == "__main__":
-    print(build())
+    main()
