@@ -20,7 +20,14 @@ namespace attune {
 enum class Precision : int { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2 };
 
 constexpr int kPanel = 2 * kLanes;  // outputs that are computed together
-constexpr int kMaxRows = 12;        // rows beside them: 24 sums stay in registers
+// Rows beside them, so many that all sums stay in registers.
+#if defined(__AVX512F__)
+constexpr int kMaxRows = 12;
+#elif defined(__AVX2__)
+constexpr int kMaxRows = 3;
+#else
+constexpr int kMaxRows = 1;
+#endif
 
 struct Free {
   void operator()(void* memory) const { std::free(memory); }
