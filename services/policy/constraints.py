@@ -18,7 +18,8 @@ from models.preprocessing.tokenizer import Tokenizer
 from services.common.errors import InvalidArgument
 from services.policy.engine.request import Form
 
-_K, _V = TypeVar("_K"), TypeVar("_V")
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 _MAX_CHARS = 64_000
 _MAX_REASON_CHARS = 500

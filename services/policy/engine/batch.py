@@ -13,16 +13,16 @@ from torch import Tensor
 
 from models.grammar import Kind
 from services.policy.engine.drafts import Drafts, draft
+from services.policy.engine.drawn import Rows
 from services.policy.engine.encoders import FeatureCache
 from services.policy.engine.executor import Executor
 from services.policy.engine.flat_step import Chunks, first_of_rows, flat_step
 from services.policy.engine.heads import draw_rows
-from services.policy.engine.memory import CacheMemory
 from services.policy.engine.observation import observe
-from services.policy.engine.pages import Page, RootKey
+from services.policy.engine.pages import Page, PagePool, RootKey
 from services.policy.engine.prefill import Prefill, prefill_of
 from services.policy.engine.request import FinishReason, Job, Priority, Token
-from services.policy.engine.row_table import Endings, Rows, RowTable
+from services.policy.engine.row_table import Endings, RowTable
 from services.policy.engine.sequence import Pending, Sequence
 from services.policy.engine.served_model import ServedModel
 from services.policy.engine.track import track_of
@@ -61,14 +61,13 @@ class Batch:
         self,
         served: ServedModel,
         executor: Executor,
-        memory: CacheMemory,
+        pool: PagePool,
         features: FeatureCache,
         max_rows: int,
     ) -> None:
         self._served = served
         self._executor = executor
-        self._memory = memory
-        self._pool = memory.pool
+        self._pool = pool
         self._features = features
         self.rows = RowTable(served.grammar, max_rows, served.context_tokens)
         self.prefills: list[Prefill] = []
@@ -182,7 +181,7 @@ class Batch:
         complete = [page for track, chunk in chunks for page in track.mark(chunk)]
         try:
             step = flat_step(self.rows, drafts, chunks, self._executor)
-            states_WD = self._executor.run(step, self._memory.cache)
+            states_WD = self._executor.run(step)
         except Exception:
             for page in complete:
                 page.is_computed = False
@@ -200,8 +199,8 @@ class Batch:
             self.prefills.remove(prefill)
             pending, first = prefill.pending, prefill.tracks[0]
             position = pending.position(self._served.grammar)
-            state_TD = torch.stack([t.last_hidden_D for t in prefill.tracks if t.is_computed])
-            chains = prefill.chains(self._pool, self._memory.cache)
+            state_TD = torch.stack(prefill.last_states)
+            chains = prefill.chains(self._pool, self._executor.copy_page)
             for sequence, its_chains in zip(pending.sequences, chains, strict=True):
                 self.rows.add(sequence, len(first.ids_L), position, its_chains)
                 states.append(state_TD)

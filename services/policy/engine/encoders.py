@@ -99,5 +99,5 @@ def _digest(arrays: MediaArrays) -> str:
     for field in fields(arrays):
         array = getattr(arrays, field.name)
         digest.update(f"{field.name} {array.shape} {array.dtype}".encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -143,8 +143,8 @@ class Engine:
         ended_s = time.monotonic()
         self._scheduler.charge(lane, ended_s - started_s)
         self._observer.on_step(ended_s - started_s, result)
-        for error in result.errors:
-            self._observer.on_error(error)
+        for failure in result.errors:
+            self._observer.on_error(failure)
         for job in result.begun:
             if job.clock.first_token_s is None:
                 job.clock.first_token_s = ended_s

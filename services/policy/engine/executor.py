@@ -1,4 +1,4 @@
-"""What a batch needs of whoever runs the model: a step over flat tokens, heads, draws, a cache.
+"""What a batch needs of whoever runs the model: a step over flat tokens, heads, draws.
 
 Legend: T tokens of a step, S sequences, N pages of a sequence, W tokens whose state is wanted,
 R rows, D width, V text ids, K codes.
@@ -25,24 +25,17 @@ class FlatStep:
     wanted_W: NDArray[np.int64]
 
 
-class Cache(Protocol):
-    """Keys and values of all pages."""
-
-    @property
-    def num_bytes(self) -> int: ...
-
-    def copy_page(self, source: int, target: int) -> None:
-        """All layers of one page over another."""
-
-
 class Executor(Protocol):
-    """One version's weights, ready to run."""
+    """One version's weights, and the cache that its steps write to."""
 
     def embed(self, ids_T: NDArray[np.int64]) -> Tensor:
         """hidden_TD of text ids and codes; placeholders get what their id has."""
 
-    def run(self, step: FlatStep, cache: Cache) -> Tensor:
+    def run(self, step: FlatStep) -> Tensor:
         """hidden_WD after the final norm."""
+
+    def copy_page(self, source: int, target: int) -> None:
+        """Keys and values of one page, of all layers, over another's."""
 
     def text_logits(self, hidden_RD: Tensor) -> Tensor:
         """logits_RV, float32."""

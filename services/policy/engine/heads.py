@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from models.grammar import Kind
-from services.policy.engine.drawn import Drawn
+from services.policy.engine.drawn import Drawn, Rows
 from services.policy.engine.executor import Executor
 from services.policy.engine.random_streams import uniforms
-from services.policy.engine.row_table import Rows, RowTable
+from services.policy.engine.row_table import RowTable
 from services.policy.engine.sampler import Draws
 from services.policy.engine.served_model import ServedModel
 

@@ -6,7 +6,6 @@ What is not touched takes no memory yet, so the whole may be sized for the machi
 from dataclasses import dataclass
 
 from models.config import DecoderConfig
-from services.policy.engine.executor import Cache
 from services.policy.engine.native.decoder import PagedCache
 from services.policy.engine.pages import PAGE_TOKENS, PagePool
 
@@ -18,7 +17,7 @@ class CacheMemory:
     """Pages, and the books of who uses them."""
 
     pool: PagePool
-    cache: Cache
+    cache: PagedCache
 
 
 def num_pages_in(num_bytes: int, config: DecoderConfig) -> int:

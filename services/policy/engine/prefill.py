@@ -3,9 +3,11 @@
 Pages for all of them are taken together, so that what has begun can always be forked.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from services.policy.engine.executor import Cache
+from torch import Tensor
+
 from services.policy.engine.pages import PAGE_TOKENS, Page, PagePool, RootKey
 from services.policy.engine.sequence import Pending
 from services.policy.engine.served_model import ServedModel
@@ -24,6 +26,11 @@ class Prefill:
     @property
     def is_computed(self) -> bool:
         return all(track.is_computed for track in self.tracks)
+
+    @property
+    def last_states(self) -> list[Tensor]:
+        """hidden_D of the last token of each track, once all are computed."""
+        return [track.last_hidden_D for track in self.tracks if track.last_hidden_D is not None]
 
     @property
     def num_rows(self) -> int:
@@ -45,7 +52,9 @@ class Prefill:
             self.tails.append([pool.take() for _ in range(count)])
         return True
 
-    def chains(self, pool: PagePool, cache: Cache) -> list[list[list[Page]]]:
+    def chains(
+        self, pool: PagePool, copy_page: Callable[[int, int], None]
+    ) -> list[list[list[Page]]]:
         """For each sequence, the pages of each of its rows, held by it. Empties this."""
         chains: list[list[list[Page]]] = [[] for _ in self.pending.sequences]
         for track, tails in zip(self.tracks, self.tails, strict=True):
@@ -57,7 +66,7 @@ class Prefill:
                 copied = tails[: 1 if tails else 0]
                 del tails[:1]
                 for page in copied:
-                    cache.copy_page(track.pages[-1].number, page.number)
+                    copy_page(track.pages[-1].number, page.number)
                 chain.append([*shared, *copied])
         return chains
 

@@ -103,10 +103,10 @@ class Scheduler:
     def _lane(self, served: ServedModel) -> Lane:
         if served.version not in self._lanes:
             limits = self._limits
-            executor = NativeExecutor(served.weights, self._crew)
             memory = self._memory(served.model.config.decoder)
+            executor = NativeExecutor(served.weights, self._crew, memory.cache)
             max_rows = limits.max_rows + limits.reserved_rows
-            batch = Batch(served, executor, memory, self.features, max_rows)
+            batch = Batch(served, executor, memory.pool, self.features, max_rows)
             lane = Lane(served, batch, limits.reserved_rows)
             # A newcomer begins where the others are, and not with all the time they had.
             lane.used_s = min((each.used_s for each in self.lanes), default=0.0)

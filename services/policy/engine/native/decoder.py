@@ -26,9 +26,7 @@ class PagedCache:
     def __init__(self, config: DecoderConfig, num_pages: int) -> None:
         per_page = config.num_kv_heads * 2 * PAGE_TOKENS * config.head_size
         # numpy's zeros take no memory until they are touched; torch's do.
-        self.data = torch.from_numpy(
-            np.zeros((config.num_layers, num_pages, per_page), np.float32)
-        )
+        self.data = torch.from_numpy(np.zeros((config.num_layers, num_pages, per_page), np.float32))
 
     @property
     def num_bytes(self) -> int:

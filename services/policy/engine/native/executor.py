@@ -40,19 +40,23 @@ class NativeExecutor:
 
     weights: NativeWeights
     crew: Crew
+    cache: PagedCache
 
     def embed(self, ids_T: NDArray[np.int64]) -> Tensor:
         return self.weights.embedding_VD[torch.from_numpy(ids_T)]
 
-    def run(self, step: FlatStep, cache: PagedCache) -> Tensor:
+    def run(self, step: FlatStep) -> Tensor:
         weights = self.weights
-        weights.decoder.run(step, cache, self.crew)
+        weights.decoder.run(step, self.cache, self.crew)
         hidden_WD = step.hidden_TD[torch.from_numpy(step.wanted_W)]
         address = hidden_WD.data_ptr()
         library().attune_normalize(
             address, weights.norm_D.data_ptr(), *hidden_WD.shape, weights.config.norm_eps, address
         )
         return hidden_WD
+
+    def copy_page(self, source: int, target: int) -> None:
+        self.cache.copy_page(source, target)
 
     def text_logits(self, hidden_RD: Tensor) -> Tensor:
         return self.weights.text_head(hidden_RD, self.crew)
