@@ -12,6 +12,7 @@ import pytest
 
 from protos.v1 import policy_generator_pb2
 from protos.v1 import training_orchestrator_pb2 as pb
+from services.common.world.families.exercise import FAMILIES
 from tests.support.training_stack import RL_RECIPE, metrics_of, running_training
 
 
@@ -167,9 +168,7 @@ async def test_held_out_items_are_measured_and_change_nothing(training):
     events = await training.watch(measured)
     curve = [step for step in metrics_of(events) if "heldout_mean" in step]
     assert [event.step for event in events if "heldout_mean" in event.metrics.values] == [1, 2, 3]
-    assert set(curve[0]) == {"heldout_mean"} | {
-        f"heldout_mean/{family}" for family in ("caption", "vqa", "draw", "align")
-    }
+    assert set(curve[0]) == {"heldout_mean"} | {f"heldout_mean/{family}" for family in FAMILIES}
     assert weights(measured) == weights(plain)
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from services.common.world.families.exercise import FAMILIES
 from tests.support.processes import free_port_base
 
 # Sizes at which nothing is learned to speak of, but every stage does what it does at full size.
@@ -31,7 +32,7 @@ def test_the_demo_goes_end_to_end(tmp_path: Path):
     figures = json.loads(figures_file.read_text())
     assert set(figures["scores"]) == {"base", "control", "RL"}
     for card in figures["scores"].values():
-        assert set(card["families"]) == {"caption", "vqa", "draw", "align"}
+        assert set(card["families"]) == set(FAMILIES)
         assert card["not_scored"] == {}
     versions = {card["policy_version"] for card in figures["scores"].values()}
     assert len(versions) == 3, "base, control and RL are three policies"

@@ -19,7 +19,7 @@ def eval_(
     ] = None,
     families: Annotated[
         str, typer.Option(metavar="A,B", help="Families of the world to ask from.")
-    ] = "caption,vqa,draw,align",
+    ] = "caption,vqa,draw,align,speech,video",
     items: Annotated[int, typer.Option(min=1, help="Items per family.")] = 500,
     temperature: Annotated[
         float, typer.Option(min=0, max=10, help="0 is greedy; 1 is the policy as it is trained.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from services.common.world.families.exercise import FAMILIES
 from services.trainer.recipe import (
     PolicyRecipe,
     RecipeError,
@@ -37,7 +38,7 @@ def test_defaults_are_on_policy_deterministic_and_untruncated():
     assert recipe.rollout.deterministic
     assert recipe.rollout.sampling.temperature == 1
     assert (recipe.rollout.sampling.top_p, recipe.rollout.sampling.top_k) == (1, 0)
-    assert recipe.data.families == ("caption", "vqa", "draw", "align")
+    assert recipe.data.families == FAMILIES
     assert recipe.initial.alias == "base"
     assert total_steps(recipe) == 10
 

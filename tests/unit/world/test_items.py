@@ -6,7 +6,7 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from models.preprocessing.conversation import Picture, Role, Text
+from models.preprocessing.conversation import Audio, Picture, Role, Text, Video
 from models.preprocessing.images import decode_picture
 from services.common.world.checkers import check
 from services.common.world.families.exercise import ALL_FAMILIES, FAMILIES
@@ -16,6 +16,12 @@ from services.common.world.sampling import DEFAULT_LEVEL, LEVELS, SPLITS
 
 def same_pixels(first, second):
     return first is second is None or np.array_equal(first, second)
+
+
+def opening_of(item):
+    """What is shown, and the first letters of what is said of it."""
+    (turn,) = item.conversation
+    return (*(type(part) for part in turn.parts), item.prompt_text[:6])
 
 
 @pytest.mark.parametrize("family", ALL_FAMILIES)
@@ -58,13 +64,13 @@ def test_each_target_is_right_by_its_own_checker_and_reference(family, level):
         assert result.score == result.subscores["strict"] == 1
 
 
-def test_one_familys_prompts_show_a_picture_unless_it_is_to_be_drawn():
+def test_prompts_are_one_turn_of_what_their_family_shows():
+    shown = {"draw": [Text], "speech": [Picture, Audio], "video": [Video, Text]}
     for family in FAMILIES:
         item = make_item(family, "train", 0)
         (turn,) = item.conversation
-        kinds = [type(part) for part in turn.parts]
         assert turn.role == Role.USER
-        assert kinds == ([Text] if family == "draw" else [Picture, Text])
+        assert [type(part) for part in turn.parts] == shown.get(family, [Picture, Text])
         assert item.target.role == Role.ASSISTANT
         assert [type(p) for p in item.target.parts] == [Picture if family == "draw" else Text]
 
@@ -77,7 +83,7 @@ def test_encoded_pictures_are_the_pixels():
 
 def test_prompts_tell_the_families_apart():
     openings = {
-        family: {make_item(family, "train", i).prompt_text[:6] for i in range(300)}
+        family: {opening_of(make_item(family, "train", i)) for i in range(300)}
         for family in FAMILIES
     }
     for family in FAMILIES:

@@ -15,7 +15,7 @@ from services.common.world.scenes import Relation, Scene
 
 Family = Literal["caption", "vqa", "draw", "align", "speech", "video", "dialogue", "transcribe"]
 ALL_FAMILIES: tuple[Family, ...] = get_args(Family)
-FAMILIES: tuple[Family, ...] = ("caption", "vqa", "draw", "align")  # that the base model learned
+FAMILIES: tuple[Family, ...] = ALL_FAMILIES[:6]  # that are asked where none are named
 
 
 @dataclass(frozen=True, slots=True, eq=False)

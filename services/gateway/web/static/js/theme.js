@@ -8,7 +8,7 @@ export function onThemeChange(callback) {
 }
 
 // The families of the default world keep their colour everywhere; other names take one in order.
-const KNOWN = ["caption", "vqa", "draw", "align"];
+const KNOWN = ["caption", "vqa", "draw", "align", "speech", "video"];
 const others = [];
 
 export function seriesColor(name) {
