@@ -41,7 +41,8 @@ def text_only(definition: Definition, special_ids: frozenset[int]) -> Definition
 def spells_bytes(definition: Definition) -> bool:
     """Whether tokens are written in GPT-2's stand-ins for bytes."""
     decoder = definition.get("decoder") or {}
-    return "ByteLevel" in {part["type"] for part in (decoder, *decoder.get("decoders", ()))}
+    parts = (decoder, *decoder.get("decoders", ()))
+    return any(part.get("type") == "ByteLevel" for part in parts)
 
 
 def bytes_by_id(definition: Definition) -> dict[int, bytes]:

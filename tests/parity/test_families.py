@@ -109,6 +109,7 @@ def janus_folder(tmp_path_factory):
     )
     model = randomized(transformers.JanusForConditionalGeneration(config))
     folder = saved(model, tmp_path_factory.mktemp("janus"), max_shard_size="300KB")
+    assert len(list(folder.glob("*.safetensors"))) > 3
     write_tokenizer(folder, JANUS_SPECIALS, pad_token="<pad>")
     write_pixels(folder, SIDE)
     return model, folder
@@ -204,7 +205,9 @@ def test_pictures_for_janus_are_resized_padded_and_normalised_as_in_transformers
     tiles_N3SS = MediaTensors.from_arrays(media).tiles_N3SS
     tower = served.model.vision_model
     normal_N3SS = (tiles_N3SS - tower.get_buffer("mean")) / tower.get_buffer("std")
-    torch.testing.assert_close(normal_N3SS, their_pixels(pixels, janus_folder[1]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        normal_N3SS, their_pixels(pixels, janus_folder[1]), atol=1e-5, rtol=0
+    )
 
 
 @torch.no_grad()
