@@ -110,7 +110,7 @@ class Tokenizer:
         beyond = sorted(token_id for token_id in spelled if token_id >= scheme.num_ids)
         if beyond:
             raise ValueError(f"tokenizer has ids {beyond[:4]}, the model {scheme.num_ids}")
-        kept = json.dumps(definition, ensure_ascii=False, indent=1)
+        kept = json.dumps(definition, ensure_ascii=False)
         return cls(_backend(kept), kept, scheme, spelled)
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from models.checkpoint import load, read_config
 from models.checkpoint_error import CheckpointError
@@ -94,6 +95,14 @@ def test_scaled_rope_is_read_from_its_parameters(tmp_path) -> None:
     decoder = read_config(tmp_path)[0].decoder
     assert decoder.rope_scaling == Llama3Rope(original_length=16, **numbers)
     assert decoder.rope_theta == 5e5
+
+
+def test_weights_of_half_precision_load_as_float32(tmp_path) -> None:
+    write_llama(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    save_file({n: t.bfloat16() for n, t in tensors.items()}, tmp_path / "model.safetensors")
+    loaded = load(tmp_path).model.language_model.norm.weight
+    assert torch.equal(loaded, tensors["model.norm.weight"].bfloat16().float())
 
 
 def test_buffers_of_old_files_are_left_out(tmp_path) -> None:

@@ -8,6 +8,7 @@ from models.preprocessing.conversation import Picture, Role, Text, Turn
 from protos.v1 import media_pb2
 from protos.v1 import trajectory_pb2 as pb
 from services.common.errors import InvalidArgument
+from services.common.version_store import VersionStore
 from services.policy.config import PolicyConfig
 from services.policy.engine.engine import Engine
 from services.policy.engine.limits import GroupError
@@ -16,6 +17,7 @@ from services.policy.engine.served_model import ServedModel, served_model
 from services.policy.model_limits import check_modalities, model_limits
 from services.policy.samples import answers_to_parts
 from services.policy.sampling_params import resolve_sampling
+from services.policy.service import install_base
 from tests.support.family_folders import write_llama
 from tests.unit.policy.tiny_policy import generate
 
@@ -32,6 +34,17 @@ def text_only(tmp_path_factory) -> ServedModel:
 def resolved(served: ServedModel, output: "pb.OutputModality.ValueType") -> Sampling:
     params = pb.SamplingParams(output=output, guidance_scale=3.0, max_tokens=4)
     return resolve_sampling(params, 1, 1, 10, served, PolicyConfig())
+
+
+def test_a_folder_of_a_family_can_be_the_base_of_a_service(tmp_path) -> None:
+    (tmp_path / "llama").mkdir()
+    write_llama(tmp_path / "llama", num_shards=2)
+    store = VersionStore(tmp_path / "versions")
+    install_base(store, tmp_path / "llama")
+    version = store.alias("policy", "stable").version
+    stored = load(store.folder("policy", version))
+    manifest = store.manifest("policy", version)
+    assert stored.preprocessor.fingerprint == manifest.preprocessing_fingerprint
 
 
 def test_its_limits_name_text_alone(text_only: ServedModel) -> None:
