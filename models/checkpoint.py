@@ -15,18 +15,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from models.checkpoint_error import CheckpointError
 from models.config import OmniConfig
+from models.families.loading import describe, is_family_folder, read_family_tensors
 from models.grammar import Grammar
 from models.omni import OmniModel
+from models.preprocessing.images import MediaLimits, SquarePadding
 from models.preprocessing.log_mel import AudioGrid
 from models.preprocessing.prompt import Preprocessor, PreprocessorConfig, VideoGrid
+from models.preprocessing.token_scheme import TokenScheme
 from models.preprocessing.tokenizer import Tokenizer
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
-
-
-class CheckpointError(ValueError):
-    """A folder that does not hold a usable model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +44,22 @@ class Checkpoint:
 def grammar_of(config: OmniConfig, preprocessor: Preprocessor) -> Grammar:
     return Grammar(
         vocab_size=config.decoder.vocab_size,
-        codebook_size=config.vq.codebook_size,
-        codes_per_image=config.vq.codes_per_image,
+        codebook_size=config.codebook_size,
+        codes_per_image=config.codes_per_image,
         special=preprocessor.tokenizer.special,
     )
 
 
-def preprocessing_of(config: OmniConfig) -> PreprocessorConfig:
-    """The media grids that a model of this shape reads."""
+def preprocessing_of(
+    config: OmniConfig, tokens: TokenScheme | None = None, padding: SquarePadding | None = None
+) -> PreprocessorConfig:
+    """The media grids that a model of this shape reads; a family spells and pads in its own way."""
     audio, video = config.audio, config.video
     return PreprocessorConfig(
-        tile_size=config.vision.tile_size,
-        patches_per_tile=config.vision.patches_per_tile,
-        codebook_size=config.vq.codebook_size,
+        tile_size=1 if config.vision is None else config.vision.tile_size,
+        patches_per_tile=config.patches_per_tile,
+        codebook_size=config.codebook_size,
+        max_tiles=MediaLimits().max_tiles if padding is None else 1,
         audio=audio
         and AudioGrid(
             num_mels=audio.num_mels,
@@ -64,6 +67,8 @@ def preprocessing_of(config: OmniConfig) -> PreprocessorConfig:
             frames_per_token=audio.frames_per_token,
         ),
         video=video and VideoGrid(tokens_per_frame=config.tokens_per_frame),
+        padding=padding,
+        tokens=tokens,
     )
 
 
@@ -82,15 +87,10 @@ def save(folder: Path, model: OmniModel, preprocessor: Preprocessor) -> None:
 
 
 def load(folder: Path) -> Checkpoint:
-    """Reads and checks a checkpoint; float32, CPU, in eval mode."""
-    missing = [name for name in (WEIGHTS, CONFIG, TOKENIZER) if not (folder / name).is_file()]
-    if missing:
-        raise CheckpointError(f"{folder} lacks {', '.join(missing)}")
+    """Reads and checks a checkpoint of the project's own or of a family (models/families);
+    float32, CPU, in eval mode."""
     config, preprocessor = read_config(folder)
-    try:
-        tensors = load_file(folder / WEIGHTS)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{folder / WEIGHTS} cannot be read: {error}") from error
+    tensors = _read_tensors(folder, config)
     with torch.random.fork_rng(devices=[]):
         model = OmniModel(config)
     load_tensors(model, tensors)
@@ -100,10 +100,10 @@ def load(folder: Path) -> Checkpoint:
 def read_config(folder: Path) -> tuple[OmniConfig, Preprocessor]:
     """The configuration and preprocessing alone, without weights."""
     try:
-        sections = json.loads((folder / CONFIG).read_text())
-        config = OmniConfig.model_validate(sections["model"])
-        preprocessor_config = PreprocessorConfig.model_validate(sections["preprocessor"])
-        tokenizer = Tokenizer.load(folder / TOKENIZER)
+        config, preprocessor_config = _read_sections(folder)
+        tokenizer = Tokenizer.load(folder / TOKENIZER, preprocessor_config.tokens)
+    except CheckpointError:
+        raise
     except (ValidationError, ValueError, KeyError, TypeError, OSError) as error:
         raise CheckpointError(f"configuration in {folder} is not valid: {error}") from error
     if tokenizer.vocab_size != config.decoder.vocab_size:
@@ -128,6 +128,33 @@ def load_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
         shown = "; ".join(problems[:8])
         raise CheckpointError(f"{len(problems)} unusable tensors: {shown}")
     model.load_state_dict(dict(tensors))
+
+
+def _read_sections(folder: Path) -> tuple[OmniConfig, PreprocessorConfig]:
+    _check_files(folder, CONFIG, TOKENIZER)
+    if is_family_folder(folder):
+        described = describe(folder)
+        preprocessor = preprocessing_of(described.config, described.tokens, described.padding)
+        return described.config, preprocessor
+    sections = json.loads((folder / CONFIG).read_text())
+    preprocessor = PreprocessorConfig.model_validate(sections["preprocessor"])
+    return OmniConfig.model_validate(sections["model"]), preprocessor
+
+
+def _read_tensors(folder: Path, config: OmniConfig) -> dict[str, Tensor]:
+    if is_family_folder(folder):
+        return read_family_tensors(folder, config.decoder.width)
+    _check_files(folder, WEIGHTS)
+    try:
+        return load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{folder / WEIGHTS} cannot be read: {error}") from error
+
+
+def _check_files(folder: Path, *names: str) -> None:
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(f"{folder} lacks {', '.join(missing)}")
 
 
 def _write(path: Path, text: str) -> None:

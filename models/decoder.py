@@ -1,15 +1,18 @@
 """The language model: RMSNorm, RoPE, grouped-query attention, SwiGLU. Names follow Janus/Llama.
 
 It is told how to attend by its caller (models/attention.py), so training and serving share it.
-Legend: B batch, L length, D width, H query heads, J key-value heads, K head size, M MLP width.
+Legend: B batch, L length, D width, H query heads, J key-value heads, K head size, h half of K,
+M MLP width.
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention import Attention
-from models.config import DecoderConfig
+from models.config import DecoderConfig, LinearRope, Llama3Rope
 
 
 class RMSNorm(nn.Module):
@@ -33,9 +36,9 @@ class SelfAttention(nn.Module):
         self.head_size = config.head_size
         query_width = config.num_heads * config.head_size
         kv_width = config.num_kv_heads * config.head_size
-        self.q_proj = nn.Linear(config.width, query_width, bias=False)
-        self.k_proj = nn.Linear(config.width, kv_width, bias=False)
-        self.v_proj = nn.Linear(config.width, kv_width, bias=False)
+        self.q_proj = nn.Linear(config.width, query_width, bias=config.qkv_bias)
+        self.k_proj = nn.Linear(config.width, kv_width, bias=config.qkv_bias)
+        self.v_proj = nn.Linear(config.width, kv_width, bias=config.qkv_bias)
         self.o_proj = nn.Linear(query_width, config.width, bias=False)
 
     def forward(self, hidden_BLD: Tensor, rotation: "Rotation", attention: Attention) -> Tensor:
@@ -104,9 +107,9 @@ class Rotation:
     """RoPE (Su et al. 2021), rotate-half form, of the given positions; shared by all layers."""
 
     def __init__(self, positions_BL: Tensor, config: DecoderConfig) -> None:
-        exponents = torch.arange(0, config.head_size, 2, device=positions_BL.device)
-        frequencies = config.rope_theta ** (-exponents.float() / config.head_size)
-        angles_BLh = positions_BL.float()[..., None] * frequencies
+        exponents_h = torch.arange(0, config.head_size, 2, device=positions_BL.device)
+        frequencies_h = config.rope_theta ** (-exponents_h.float() / config.head_size)
+        angles_BLh = positions_BL.float()[..., None] * _scaled(frequencies_h, config.rope_scaling)
         angles_B1LK = torch.cat([angles_BLh, angles_BLh], dim=-1)[:, None]
         self.cos_B1LK = angles_B1LK.cos()
         self.sin_B1LK = angles_B1LK.sin()
@@ -115,3 +118,17 @@ class Rotation:
         first, second = heads_BHLK.chunk(2, dim=-1)
         rotated_BHLK = torch.cat([-second, first], dim=-1)
         return heads_BHLK * self.cos_B1LK + rotated_BHLK * self.sin_B1LK
+
+
+def _scaled(frequencies_h: Tensor, scaling: LinearRope | Llama3Rope | None) -> Tensor:
+    """Radians per position, for sequences longer than those of the pretraining."""
+    match scaling:
+        case None:
+            return frequencies_h
+        case LinearRope():
+            return frequencies_h / scaling.factor
+        case Llama3Rope():
+            turns_h = frequencies_h * scaling.original_length / (2 * math.pi)
+            ramp_h = turns_h - scaling.low_freq_factor
+            kept_h = (ramp_h / (scaling.high_freq_factor - scaling.low_freq_factor)).clamp(0, 1)
+            return frequencies_h * (kept_h + (1 - kept_h) / scaling.factor)

@@ -1,6 +1,6 @@
 """Exports a reward model as ONNX graphs, which services/reward runs without torch.
 
-vision.onnx  tiles float32 [N,3,S,S] in 0..1 → features [N,P,D]
+vision.onnx  tiles float32 [N,3,S,S] in 0..1 → features [N,P,D]; for a model that sees
 audio.onnx   mels float32 [N,M,T] → features [N,P,D]; for a model that hears
 video.onnx   frames float32 [N,3,S,S] in 0..1, times float32 [N] in seconds → features [N,P,D]
 trunk.onnx   token_ids, feature_index int64 [B,L], lengths int64 [B], features float32 [F,D]
@@ -114,15 +114,16 @@ class _GraphAttention:
 
 
 def _export_encoders(folder: Path, trunk: OmniModel) -> None:
-    side, audio = trunk.config.vision.tile_size, trunk.config.audio
-    pixels, times = torch.zeros(3, 3, side, side), torch.zeros(3)
-    _export_encoder(folder / VISION_GRAPH, trunk, OmniModel.encode_tiles, {"tiles": pixels})
+    vision, audio, video = trunk.config.vision, trunk.config.audio, trunk.config.video
+    if vision is not None:
+        pixels = torch.zeros(3, 3, vision.tile_size, vision.tile_size)
+        _export_encoder(folder / VISION_GRAPH, trunk, OmniModel.encode_tiles, {"tiles": pixels})
+        if video is not None:
+            inputs = {"frames": pixels, "times": torch.zeros(3)}
+            _export_encoder(folder / VIDEO_GRAPH, trunk, OmniModel.encode_frames, inputs)
     if audio is not None:
         mels = torch.zeros(3, audio.num_mels, audio.window_frames)
         _export_encoder(folder / AUDIO_GRAPH, trunk, OmniModel.encode_windows, {"mels": mels})
-    if trunk.config.video is not None:
-        inputs = {"frames": pixels, "times": times}
-        _export_encoder(folder / VIDEO_GRAPH, trunk, OmniModel.encode_frames, inputs)
 
 
 def _export_encoder(

@@ -13,7 +13,7 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from models.preprocessing.tokenizer import SpecialTokens
+from models.preprocessing.special_tokens import SpecialTokens
 
 
 class Kind(IntEnum):
@@ -26,18 +26,30 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """Rules of one model. Codes are ids `vocab_size + code`."""
+    """Rules of one model. Codes are ids `vocab_size + code`; a model without draws no images."""
 
     vocab_size: int
     codebook_size: int
     codes_per_image: int
     special: SpecialTokens
 
+    @property
+    def draws_images(self) -> bool:
+        return self.codes_per_image > 0
+
+    @property
+    def end_of_image(self) -> int:
+        """What is forced after an image's codes. ValueError for a model that draws none."""
+        if self.special.end_of_image is None:
+            raise ValueError("this model draws no pictures: it has no end_of_image")
+        return self.special.end_of_image
+
     def text_mask_V(self, allow_image: bool) -> Tensor:
         """bool [V], true where an id may be sampled as text. `end` always may."""
         mask_V = torch.ones(self.vocab_size, dtype=torch.bool)
         mask_V[sorted(self.special.ids() - {self.special.end})] = False
-        mask_V[self.special.begin_of_image] = allow_image
+        if self.special.begin_of_image is not None:
+            mask_V[self.special.begin_of_image] = allow_image and self.draws_images
         return mask_V
 
     def next_kind(self, ids: Sequence[int]) -> Kind:
@@ -52,7 +64,9 @@ class Grammar:
     def kinds(self, targets: Tensor) -> Tensor:
         """Kind of each position by the id that stands there; any shape, for finished answers."""
         is_code = (targets >= self.vocab_size).long()
-        is_end = (targets == self.special.end_of_image).long()
+        if not self.draws_images:
+            return is_code
+        is_end = (targets == self.end_of_image).long()
         return is_code * Kind.CODE + is_end * Kind.END_OF_IMAGE
 
     def check(self, prompt_ids: Sequence[int], answer_ids: Sequence[int]) -> None:

@@ -1,8 +1,9 @@
-"""The discrete image tokenizer: a small VQ autoencoder with an L2-normalised codebook.
+"""The discrete image tokenizer: a VQ autoencoder with an L2-normalised codebook.
 
-Codes are normalised when encoding *and* decoding; transformers' Janus omits the first, which
-changes most codes (reference/families.md §1). Training: straight-through (van den Oord 2017),
-with revival of unused codes.
+Its two networks are small ones of the project's own, or Janus'. Codes are normalised when encoding
+*and* decoding; transformers' Janus omits the first, which changes most codes
+(reference/families.md §1). Training: straight-through (van den Oord 2017), with revival of unused
+codes.
 Legend: N images, S side, C channels, E code width, T codes per image, K codebook size, H×W grid.
 """
 
@@ -12,21 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.config import ImageTokenizerConfig
-
-
-class ResidualBlock(nn.Module):
-    def __init__(self, channels: int, groups: int) -> None:
-        super().__init__()
-        self.norm1 = nn.GroupNorm(groups, channels, eps=1e-6)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm2 = nn.GroupNorm(groups, channels, eps=1e-6)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, hidden_NCSS: Tensor) -> Tensor:
-        inner = self.conv1(F.silu(self.norm1(hidden_NCSS)))
-        inner = self.conv2(F.silu(self.norm2(inner)))
-        return torch.add(hidden_NCSS, inner)
+from models.config import ImageTokenizerConfig, ImageTokenizerSection
+from models.families.janus_config import JanusImageTokenizerConfig
+from models.families.janus_image_tokenizer import JanusImageDecoder, JanusImageEncoder
+from models.residual_block import ResidualBlock
 
 
 class Codebook(nn.Module):
@@ -66,7 +56,7 @@ class VqForward:
 class ImageTokenizer(nn.Module):
     """Pictures (float32, 0..1) to codes and back."""
 
-    def __init__(self, config: ImageTokenizerConfig) -> None:
+    def __init__(self, config: ImageTokenizerSection) -> None:
         super().__init__()
         self.config = config
         self.encoder = _encoder(config)
@@ -108,25 +98,37 @@ class ImageTokenizer(nn.Module):
         return (pixels + 1) / 2
 
 
-def _encoder(config: ImageTokenizerConfig) -> nn.Sequential:
-    channels = config.channels
+def _encoder(config: ImageTokenizerSection) -> nn.Module:
+    if isinstance(config, JanusImageTokenizerConfig):
+        return JanusImageEncoder(config)
+    return _own_encoder(config)
+
+
+def _decoder(config: ImageTokenizerSection) -> nn.Module:
+    if isinstance(config, JanusImageTokenizerConfig):
+        return JanusImageDecoder(config)
+    return _own_decoder(config)
+
+
+def _own_encoder(config: ImageTokenizerConfig) -> nn.Sequential:
+    channels, groups, num_blocks = config.channels, config.norm_groups, config.blocks_per_level
     layers: list[nn.Module] = [nn.Conv2d(3, channels[0], 3, padding=1)]
     for level, width in enumerate(channels):
         if level:
             layers.append(nn.Conv2d(channels[level - 1], width, 3, stride=2, padding=1))
-        layers += [ResidualBlock(width, config.norm_groups) for _ in range(config.blocks_per_level)]
-    layers += [nn.GroupNorm(config.norm_groups, channels[-1], eps=1e-6), nn.SiLU()]
+        layers += [ResidualBlock(width, width, groups) for _ in range(num_blocks)]
+    layers += [nn.GroupNorm(groups, channels[-1], eps=1e-6), nn.SiLU()]
     return nn.Sequential(*layers, nn.Conv2d(channels[-1], config.code_width, 1))
 
 
-def _decoder(config: ImageTokenizerConfig) -> nn.Sequential:
-    channels = config.channels
+def _own_decoder(config: ImageTokenizerConfig) -> nn.Sequential:
+    channels, groups, num_blocks = config.channels, config.norm_groups, config.blocks_per_level
     layers: list[nn.Module] = [nn.Conv2d(config.code_width, channels[-1], 3, padding=1)]
     for level in reversed(range(len(channels))):
         width = channels[level]
-        layers += [ResidualBlock(width, config.norm_groups) for _ in range(config.blocks_per_level)]
+        layers += [ResidualBlock(width, width, groups) for _ in range(num_blocks)]
         if level:
             layers.append(nn.Upsample(scale_factor=2, mode="nearest"))
             layers.append(nn.Conv2d(width, channels[level - 1], 3, padding=1))
-    layers += [nn.GroupNorm(config.norm_groups, channels[0], eps=1e-6), nn.SiLU()]
+    layers += [nn.GroupNorm(groups, channels[0], eps=1e-6), nn.SiLU()]
     return nn.Sequential(*layers, nn.Conv2d(channels[0], 3, 3, padding=1))

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from models.attention import Attention
 from models.audio import AudioModel
-from models.config import OmniConfig
+from models.config import OmniConfig, VisionSection
 from models.decoder import Decoder
 from models.encoder import Aligner
+from models.families.janus_config import JanusVisionConfig
+from models.families.janus_vision import JanusVisionModel
 from models.image_tokenizer import ImageTokenizer
 from models.initialization import init_fan_in, scale_residual_outputs
 from models.media import MediaTensors, first_features
@@ -40,32 +42,49 @@ class OmniModel(nn.Module):
     def __init__(self, config: OmniConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
-        width, vocab_size = config.decoder.width, config.decoder.vocab_size
-        self.vision_model = VisionModel(config.vision)
-        self.aligner = Aligner(config.vision.width, width)
+        width = config.decoder.width
+        if config.vision is not None:
+            self.vision_model = _vision_model(config.vision)
+            self.aligner = Aligner(config.vision.width, width)
         if config.audio is not None:
             self.audio_model = AudioModel(config.audio)
             self.audio_aligner = Aligner(config.audio.width, width)
-        if config.video is not None:
-            self.video_aligner = VideoAligner(config, config.video)
+        if config.vision is not None and config.video is not None:
+            self.video_aligner = VideoAligner(config.vision, config.video, width)
         self.language_model = Decoder(config.decoder)
-        self.lm_head = nn.Linear(width, vocab_size, bias=False)
-        self.vqmodel = ImageTokenizer(config.vq)
-        code_width = config.generation.embedding_width
-        self.generation_embeddings = nn.Embedding(config.vq.codebook_size, code_width)
-        self.generation_aligner = Aligner(code_width, width)
-        self.generation_head = GenerationHead(width, config.vq.codebook_size)
+        if not config.decoder.tied_head:
+            self.lm_head = nn.Linear(width, config.decoder.vocab_size, bias=False)
+        if config.vq is not None and config.generation is not None:
+            self.vqmodel = ImageTokenizer(config.vq)
+            code_width = config.generation.embedding_width
+            self.generation_embeddings = nn.Embedding(config.vq.codebook_size, code_width)
+            self.generation_aligner = Aligner(code_width, width)
+            self.generation_head = GenerationHead(width, config.vq.codebook_size)
         self.value_head = nn.Linear(width, 1)
         self._init_weights(torch.Generator().manual_seed(seed))
 
     @property
     def encoders(self) -> list[nn.Module]:
         """The encoders of media that this model has."""
+        vision = [] if self.config.vision is None else [self.vision_model]
         audio = [] if self.config.audio is None else [self.audio_model]
-        return [self.vision_model, *audio]
+        return [*vision, *audio]
+
+    @property
+    def image_tokenizers(self) -> list[nn.Module]:
+        """One, or none for a model that draws no pictures."""
+        return [] if self.config.vq is None else [self.vqmodel]
+
+    @property
+    def text_head_VD(self) -> Tensor:
+        """What `text_logits` multiplies with."""
+        is_tied = self.config.decoder.tied_head
+        return self.language_model.embed_tokens.weight if is_tied else self.lm_head.weight
 
     def encode_tiles(self, tiles_N3SS: Tensor) -> Tensor:
         """features_NPD of tiles in 0..1, ready for fusion."""
+        if self.config.vision is None:
+            raise ValueError("this model has no vision encoder")
         features_NPD: Tensor = self.aligner(self.vision_model(tiles_N3SS))
         return features_NPD
 
@@ -103,6 +122,7 @@ class OmniModel(nn.Module):
         hidden_BLD: Tensor = self.language_model.embed_tokens(token_ids_BL * ~is_code_BL)
         codes = token_ids_BL[is_code_BL] - vocab_size
         if len(codes):
+            self._check_draws()
             hidden_BLD = hidden_BLD.masked_scatter(
                 is_code_BL[..., None],
                 self.generation_aligner(self.generation_embeddings(codes)).to(hidden_BLD.dtype),
@@ -116,11 +136,11 @@ class OmniModel(nn.Module):
 
     def text_logits(self, hidden: Tensor) -> Tensor:
         """Over the V text ids; leading shape as given."""
-        logits: Tensor = self.lm_head(hidden)
-        return logits
+        return F.linear(hidden, self.text_head_VD)
 
     def image_logits(self, hidden: Tensor) -> Tensor:
         """Over the K codes; leading shape as given."""
+        self._check_draws()
         logits: Tensor = self.generation_head(hidden)
         return logits
 
@@ -130,11 +150,7 @@ class OmniModel(nn.Module):
         return value
 
     def _fuse(self, hidden_BLD: Tensor, token_ids_BL: Tensor, features_FD: Tensor | None) -> Tensor:
-        config = self.config
-        masks = [
-            token_ids_BL == token
-            for token in (config.image_token, config.audio_token, config.video_token)
-        ]
+        masks = [token_ids_BL == token for token in self.config.placeholders if token is not None]
         counts = [int(mask_BL.sum()) for mask_BL in masks]
         given = 0 if features_FD is None else len(features_FD)
         if sum(counts) != given:
@@ -147,6 +163,10 @@ class OmniModel(nn.Module):
                 hidden_BLD = hidden_BLD.masked_scatter(mask_BL[..., None], rows_FD)
         return hidden_BLD
 
+    def _check_draws(self) -> None:
+        if self.config.vq is None:
+            raise ValueError("this model draws no pictures: it has no image codes")
+
     def _init_weights(self, generator: torch.Generator) -> None:
         init_fan_in(self, generator)
         layers = self.language_model.layers
@@ -154,6 +174,13 @@ class OmniModel(nn.Module):
         outputs += [layer.get_submodule("mlp.down_proj") for layer in layers]
         scale_residual_outputs([o for o in outputs if isinstance(o, nn.Linear)], len(layers))
         nn.init.zeros_(self.value_head.weight)
-        self.vision_model.init_scales(generator)
+        if self.config.vision is not None:
+            self.vision_model.init_scales(generator)
         if self.config.audio is not None:
             self.audio_model.init_scales(generator)
+
+
+def _vision_model(config: VisionSection) -> VisionModel | JanusVisionModel:
+    if isinstance(config, JanusVisionConfig):
+        return JanusVisionModel(config)
+    return VisionModel(config)

@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from models.attention import Attention, DenseAttention
-from models.checkpoint import CONFIG, TOKENIZER, WEIGHTS, CheckpointError, load_tensors, read_config
+from models.checkpoint import CONFIG, TOKENIZER, WEIGHTS, load_tensors, read_config
+from models.checkpoint_error import CheckpointError
 from models.omni import OmniModel
 from models.preprocessing.prompt import Preprocessor
 from models.reward_config import Calibration, RewardConfig, RewardFile, read_reward_file

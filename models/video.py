@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.config import OmniConfig, VideoConfig
+from models.config import VideoConfig, VisionSection
 from models.encoder import Aligner
 
 _LONGEST_PERIOD_S = 64.0
@@ -17,13 +17,13 @@ _LONGEST_PERIOD_S = 64.0
 class VideoAligner(nn.Module):
     """Patches of frames, and their times in seconds, into the decoder's width."""
 
-    def __init__(self, config: OmniConfig, video: VideoConfig) -> None:
+    def __init__(self, vision: VisionSection, video: VideoConfig, decoder_width: int) -> None:
         super().__init__()
-        width = config.vision.width
-        self.grid, self.merge = config.vision.grid, video.merge
+        width = vision.width
+        self.grid, self.merge = vision.grid, video.merge
         self.merger = nn.Linear(width * video.merge**2, width)
         self.time_proj = nn.Linear(video.time_width, width)
-        self.aligner = Aligner(width, config.decoder.width)
+        self.aligner = Aligner(width, decoder_width)
         periods = torch.logspace(0, math.log10(_LONGEST_PERIOD_S), video.time_width // 2)
         self.register_buffer("time_rates", 2 * math.pi / periods, persistent=False)
 

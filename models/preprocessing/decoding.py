@@ -9,7 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.preprocessing.audio import AudioLimits, decode_audio
 from models.preprocessing.conversation import Audio, Medium, Picture, Video
-from models.preprocessing.images import MediaLimits, tiles_from_picture
+from models.preprocessing.images import (
+    MediaLimits,
+    SquarePadding,
+    padded_picture,
+    tiles_from_picture,
+)
 from models.preprocessing.video import VideoFrames, VideoLimits, frames_from_video
 
 
@@ -21,6 +26,7 @@ class MediaSettings(BaseModel):
     tile_size: int = Field(32, ge=1, description="side of a picture's tile or a frame, pixels")
     sample_rate: int = Field(16_000, ge=1, description="of decoded recordings, per second")
     max_frames: int = Field(8, ge=1, description="frames of a clip that are kept")
+    padding: SquarePadding | None = Field(None, description="absent: pictures are cut into tiles")
     picture: MediaLimits = MediaLimits()
     audio: AudioLimits = AudioLimits()
     video: VideoLimits = VideoLimits()
@@ -53,8 +59,14 @@ def decode_medium(medium: Medium, settings: MediaSettings) -> Decoded:
     """Decodes in this process: for media that are trusted, and within a worker."""
     match medium:
         case Picture(data):
-            return DecodedPicture(tiles_from_picture(data, settings.tile_size, settings.picture))
+            return DecodedPicture(_tiles(data, settings))
         case Audio(data):
             return DecodedAudio(decode_audio(data, settings.sample_rate, settings.audio))
         case Video(data):
             return frames_from_video(data, settings.tile_size, settings.max_frames, settings.video)
+
+
+def _tiles(data: bytes, settings: MediaSettings) -> NDArray[np.uint8]:
+    if settings.padding is None:
+        return tiles_from_picture(data, settings.tile_size, settings.picture)
+    return padded_picture(data, settings.tile_size, settings.padding, settings.picture)

@@ -45,6 +45,29 @@ def tiles_from_picture(
     return np.ascontiguousarray(grid.reshape(rows * columns, tile_size, tile_size, 3))
 
 
+@dataclass(frozen=True, slots=True)
+class SquarePadding:
+    """How a picture becomes one square: its longer side fits, the rest is filled (Janus)."""
+
+    colour: tuple[int, int, int]
+    min_side: int = 14  # pixels of the shorter side, however flat the picture
+
+
+def padded_picture(
+    data: bytes, side: int, padding: SquarePadding, limits: MediaLimits = MediaLimits()
+) -> NDArray[np.uint8]:
+    """uint8 [1, S, S, 3]: the whole picture in the middle of a square."""
+    picture = decode_picture(data, limits)
+    longest = max(picture.size)
+    width, height = (
+        max(round(pixels * side / longest), padding.min_side) for pixels in picture.size
+    )
+    picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+    square = Image.new("RGB", (side, side), padding.colour)
+    square.paste(picture, ((side - width) // 2, (side - height) // 2))
+    return np.asarray(square, dtype=np.uint8)[None]
+
+
 def decode_picture(data: bytes, limits: MediaLimits = MediaLimits()) -> Image.Image:
     """An upright RGB picture (the first frame of an animation), or MediaError."""
     if len(data) > limits.max_bytes:

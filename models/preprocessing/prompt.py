@@ -1,8 +1,8 @@
 """Conversations to token ids and media, and sampled ids back to text and image codes.
 
-A prompt is `bos`, each turn as `role … end`, then the assistant's header. A medium stands as
-placeholder ids, which fusion (models/omni.py) replaces with features: so many for each tile of a
-picture, each frame of a clip, and each stretch of a recording.
+A prompt is `bos`, each turn as the model's token scheme spells it, then the opening of the answer.
+A medium stands as placeholder ids, which fusion (models/omni.py) replaces with features: so many
+for each tile of a picture, each frame of a clip, and each stretch of a recording.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from models.preprocessing.conversation import (
     Conversation,
     Medium,
     Part,
+    Picture,
     Role,
     Text,
     TokenIds,
@@ -32,14 +33,21 @@ from models.preprocessing.decoding import (
     MediaSettings,
     decode_medium,
 )
-from models.preprocessing.images import MediaLimits, content_sha256
+from models.preprocessing.images import MediaLimits, SquarePadding, content_sha256
 from models.preprocessing.log_mel import AudioGrid, audio_windows
 from models.preprocessing.media_arrays import MediaArrays
-from models.preprocessing.tokenizer import SpecialTokens, Tokenizer
+from models.preprocessing.special_tokens import SpecialTokens
+from models.preprocessing.token_scheme import Spelling, TokenScheme
+from models.preprocessing.tokenizer import Tokenizer
 
 
 class PromptError(ValueError):
     """A conversation that cannot be encoded."""
+
+
+def _is_absent(section: object) -> bool:
+    """What no model had before families stays out of files and fingerprints of those models."""
+    return section is None
 
 
 class VideoGrid(BaseModel):
@@ -57,14 +65,24 @@ class PreprocessorConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tile_size: int = Field(32, ge=1, description="side of a vision tile, pixels")
-    patches_per_tile: int = Field(64, ge=1, description="placeholder ids of one tile")
-    codebook_size: int = Field(256, ge=1, description="image codes: ids V … V+K-1")
+    patches_per_tile: int = Field(
+        64, ge=0, description="placeholder ids of one tile; 0: pictures are refused"
+    )
+    codebook_size: int = Field(
+        256, ge=0, description="image codes: ids V … V+K-1; 0: none are drawn"
+    )
     max_tiles: int = Field(4, ge=1, description="largest grid of one picture")
     max_picture_bytes: int = Field(8 * 2**20, ge=1)
     max_picture_pixels: int = Field(16 * 2**20, ge=1)
 
     audio: AudioGrid | None = Field(None, description="absent: recordings are refused")
     video: VideoGrid | None = Field(None, description="absent: clips are refused")
+    padding: SquarePadding | None = Field(
+        None, exclude_if=_is_absent, description="absent: pictures are cut into tiles"
+    )
+    tokens: TokenScheme | None = Field(
+        None, exclude_if=_is_absent, description="of a family; absent: the project's own"
+    )
 
     @property
     def media_settings(self) -> MediaSettings:
@@ -73,6 +91,7 @@ class PreprocessorConfig(BaseModel):
             tile_size=self.tile_size,
             sample_rate=(self.audio or AudioGrid()).sample_rate,
             max_frames=(self.video or VideoGrid()).max_frames,
+            padding=self.padding,
             picture=MediaLimits(self.max_picture_bytes, self.max_picture_pixels, self.max_tiles),
         )
 
@@ -94,11 +113,6 @@ class Preprocessor:
         self.tokenizer = tokenizer
         definition = config.model_dump_json() + tokenizer.to_json()
         self.fingerprint = hashlib.sha256(definition.encode()).hexdigest()[:16]
-        self._role_ids = {
-            Role.SYSTEM: tokenizer.special.system,
-            Role.USER: tokenizer.special.user,
-            Role.ASSISTANT: tokenizer.special.assistant,
-        }
 
     def encode(
         self,
@@ -111,9 +125,9 @@ class Preprocessor:
             raise PromptError("a conversation needs at least one turn")
         writer = _Writer(self, decode)
         writer.add_turns(conversation)
-        writer.ids.append(self._role_ids[Role.ASSISTANT])
+        writer.add_spelling(self.tokenizer.scheme.assistant.opening)
         if begin_image:
-            writer.ids.append(self.tokenizer.special.begin_of_image)
+            writer.add_spelling((self._begin_of_image(),))
         return writer.encoded()
 
     def encode_with_answer(
@@ -144,9 +158,10 @@ class Preprocessor:
         runs: list[str | list[int]] = []
         text: list[int] = []
         codes: list[int] = []
+        special_ids = self.tokenizer.special.ids()
         for token_id in ids:
             (codes if token_id >= self.tokenizer.vocab_size else text).append(token_id)
-            is_break = token_id in self.tokenizer.special.ids()
+            is_break = token_id in special_ids
             if codes and (is_break or token_id < self.tokenizer.vocab_size):
                 runs.append(self._local(codes))
                 codes = []
@@ -160,9 +175,6 @@ class Preprocessor:
     def _local(self, codes: list[int]) -> list[int]:
         return [code - self.tokenizer.vocab_size for code in codes]
 
-    def role_id(self, role: Role) -> int:
-        return self._role_ids[role]
-
     def check_ids(self, ids: Sequence[int], fingerprint: str) -> None:
         """Refuses ids of another preprocessing, out of range, or that only a prompt may hold."""
         if fingerprint != self.fingerprint:
@@ -175,6 +187,12 @@ class Preprocessor:
         for token_id in ids:
             if not 0 <= token_id < size or token_id in reserved:
                 raise PromptError(f"token id {token_id} cannot stand in content (0 … {size - 1})")
+
+    def _begin_of_image(self) -> int:
+        begin_of_image = self.tokenizer.special.begin_of_image
+        if begin_of_image is None:
+            raise PromptError("this model draws no pictures; ask for text")
+        return begin_of_image
 
 
 def without_content(prompt_ids_L: NDArray[np.int64], special: SpecialTokens) -> NDArray[np.int64]:
@@ -190,22 +208,32 @@ class _Writer:
         self._preprocessor = preprocessor
         self._config = preprocessor.config
         self._settings = preprocessor.config.media_settings
-        self._special = preprocessor.tokenizer.special
+        self._tokenizer = preprocessor.tokenizer
+        self._scheme = preprocessor.tokenizer.scheme
         self._decode = decode
         self._media = [_no_media(preprocessor.config)]
         self._digests: list[str] = []
-        self.ids: list[int] = [self._special.bos]
+        self._text = ""  # not encoded yet: what follows may belong to its last word
+        bos = self._scheme.special.bos
+        self._ids: list[int] = [] if bos is None else [bos]
 
     def add_turns(self, turns: Sequence[Turn]) -> None:
         for turn in turns:
-            self.ids.append(self._preprocessor.role_id(turn.role))
-            for part in turn.parts:
-                self._add_part(part)
-            if self.ids[-1] != self._special.end:  # sampled ids bring their own
-                self.ids.append(self._special.end)
+            enclosure = self._scheme.of_role(turn.role)
+            self.add_spelling(enclosure.opening)
+            self._add_parts(turn)
+            self._end_turn(enclosure.closing)
+
+    def add_spelling(self, spelling: Spelling) -> None:
+        for piece in spelling:
+            if isinstance(piece, str):
+                self._text += piece
+            else:
+                self._add_ids([piece])
 
     def encoded(self) -> EncodedPrompt:
-        ids = np.asarray(self.ids, dtype=np.int64)
+        self._add_ids([])
+        ids = np.asarray(self._ids, dtype=np.int64)
         return EncodedPrompt(ids, MediaArrays.concatenate(self._media), tuple(self._digests))
 
     def add_medium(self, medium: Medium) -> None:
@@ -213,16 +241,48 @@ class _Writer:
         self._add_decoded(self._decode(medium, self._settings))
         self._digests.append(content_sha256(medium.data))
 
-    def _add_part(self, part: Part) -> None:
-        if isinstance(part, Text):
-            self.ids += self._preprocessor.tokenizer.encode(part.text)
-        elif isinstance(part, TokenIds):
-            self._preprocessor.check_ids(part.ids, part.fingerprint)
-            self.ids += part.ids
-        else:
-            self.add_medium(part)
+    def _add_parts(self, turn: Turn) -> None:
+        before: Part | None = None
+        for part in turn.parts:
+            if before is not None:
+                self._separate(before, part)
+            if isinstance(part, Text):
+                is_written = before is None and turn.role is Role.ASSISTANT
+                self._text += self._written(part.text) if is_written else part.text
+            elif isinstance(part, TokenIds):
+                self._preprocessor.check_ids(part.ids, part.fingerprint)
+                self._add_ids(part.ids)
+            else:
+                self.add_medium(part)
+            before = part
+
+    def _separate(self, before: Part, after: Part) -> None:
+        """Pictures stand apart; a text is encoded by itself, whatever text comes before it."""
+        separator = self._scheme.picture_separator
+        self._text += separator * (isinstance(before, Picture) + isinstance(after, Picture))
+        if isinstance(before, Text) and isinstance(after, Text):
+            self._add_ids([])
+
+    def _written(self, text: str) -> str:
+        prefix = self._scheme.written_prefix
+        return prefix + text.removeprefix(prefix)
+
+    def _end_turn(self, closing: Spelling) -> None:
+        """Sampled ids may bring the first id of the closing."""
+        is_ended = not self._text and self._ids[-1:] == [self._scheme.special.end]
+        self.add_spelling(closing[1:] if is_ended and closing[:1] == (self._ids[-1],) else closing)
+
+    def _add_ids(self, ids: Sequence[int]) -> None:
+        if self._text:
+            self._ids += self._tokenizer.encode(self._text)
+            self._text = ""
+        self._ids += ids
 
     def _check_is_understood(self, medium: Medium) -> None:
+        if isinstance(medium, Picture) and not self._config.patches_per_tile:
+            raise PromptError(
+                "this model takes no pictures; use one whose config.json has a vision section"
+            )
         if isinstance(medium, Audio) and self._config.audio is None:
             raise PromptError(
                 "this model takes no audio; use one whose config.json has an audio section"
@@ -233,24 +293,30 @@ class _Writer:
             )
 
     def _add_decoded(self, decoded: Decoded) -> None:
-        nothing, config = self._media[0], self._config
+        nothing, config, special = self._media[0], self._config, self._scheme.special
         if isinstance(decoded, DecodedPicture):
-            self.ids += [self._special.image] * (len(decoded.tiles) * config.patches_per_tile)
+            self.add_spelling(self._scheme.picture.opening)
+            self._add_placeholders(special.image, len(decoded.tiles) * config.patches_per_tile)
+            self.add_spelling(self._scheme.picture.closing)
             self._media.append(replace(nothing, tiles_NSS3=decoded.tiles))
         elif isinstance(decoded, DecodedAudio):
             assert config.audio is not None
             windows = audio_windows(decoded.samples, config.audio)
-            self.ids += [self._special.audio] * int(windows.tokens_N.sum())
+            self._add_placeholders(special.audio, int(windows.tokens_N.sum()))
             self._media.append(
                 replace(nothing, mels_NMT=windows.mels_NMT, mel_tokens_N=windows.tokens_N)
             )
         else:
             assert config.video is not None
             num_tokens = len(decoded.frames) * config.video.tokens_per_frame
-            self.ids += [self._special.video] * num_tokens
+            self._add_placeholders(special.video, num_tokens)
             self._media.append(
                 replace(nothing, frames_NSS3=decoded.frames, times_N=decoded.times_s)
             )
+
+    def _add_placeholders(self, token_id: int | None, count: int) -> None:
+        assert token_id is not None
+        self._add_ids([token_id] * count)
 
 
 def _no_media(config: PreprocessorConfig) -> MediaArrays:

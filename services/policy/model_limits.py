@@ -14,20 +14,24 @@ _NAMES: dict[type[Medium], str] = {Picture: "pictures", Audio: "audio", Video: "
 
 
 def model_limits(served: ServedModel) -> versions_pb2.ModelLimits:
-    """The limits on the wire; `audio` and `video` are there if the model has those towers."""
+    """The limits on the wire; `audio` and `video` are there if the model has those towers, and
+    counts of pictures are 0 for a model that sees or draws none."""
     config, preprocessor = served.model.config, served.preprocessor.config
     return versions_pb2.ModelLimits(
         context_tokens=served.context_tokens,
         text_vocabulary_size=config.decoder.vocab_size,
-        image_codebook_size=config.vq.codebook_size,
-        tokens_per_output_image=config.vq.codes_per_image,
-        max_input_tiles=preprocessor.max_tiles,
+        image_codebook_size=config.codebook_size,
+        tokens_per_output_image=config.codes_per_image,
+        max_input_tiles=preprocessor.max_tiles if preprocessor.patches_per_tile else 0,
         input_modalities=[
             media_pb2.MODALITY_TEXT,
             *(MODALITIES[medium] for medium in _taken(preprocessor)),
         ],
-        output_modalities=[media_pb2.MODALITY_TEXT, media_pb2.MODALITY_IMAGE],
-        output_image_side=config.vq.image_size,
+        output_modalities=[
+            media_pb2.MODALITY_TEXT,
+            *([] if config.vq is None else [media_pb2.MODALITY_IMAGE]),
+        ],
+        output_image_side=0 if config.vq is None else config.vq.image_size,
         audio=_audio_limits(preprocessor),
         video=_video_limits(preprocessor),
     )
@@ -39,15 +43,16 @@ def check_modalities(conversation: Conversation, served: ServedModel) -> None:
     for i, turn in enumerate(conversation):
         for j, part in enumerate(turn.parts):
             if isinstance(part, Medium) and type(part) not in taken:
-                known = ", ".join(_NAMES[medium] for medium in taken)
+                known = ", ".join(["text", *(_NAMES[medium] for medium in taken)])
                 raise InvalidArgument(
                     f"model {served.version} takes no {_NAMES[type(part)]}, which is part {j} of"
-                    f" message {i}; it takes text, {known}"
+                    f" message {i}; it takes {known}"
                 )
 
 
 def _taken(config: PreprocessorConfig) -> Iterator[type[Medium]]:
-    yield Picture
+    if config.patches_per_tile:
+        yield Picture
     if config.audio is not None:
         yield Audio
     if config.video is not None:

@@ -65,13 +65,13 @@ class Residents:
         version = self.store.resolve(KIND, ref.alias) if kind == "alias" else ref.version
         try:
             return await self.lease_version(version)
-        except checkpoint.CheckpointError as error:
+        except ValueError as error:  # a CheckpointError, or sizes that the kernels do not take
             raise FailedPrecondition(f"{version} cannot be used: {error}") from error
 
     async def lease_version(self, version: str) -> "Lease":
         """Holds a version of the store, loading it if need be.
 
-        Raises NotFound, DataLoss, CheckpointError.
+        Raises NotFound, DataLoss, ValueError for a model that cannot be used.
         """
         resident = self._residents.get(version)
         return Lease(self, resident or await self._loaded(version))

@@ -48,7 +48,7 @@ def resolve_sampling(
     config: PolicyConfig,
 ) -> Sampling:
     """Every setting, checked. Raises InvalidArgument with the field, the value and the range."""
-    mode = output_mode(params)
+    mode = _possible(output_mode(params), served)
     _check_stop(params)
     top_logprobs = _in_range("top_logprobs", params.top_logprobs, 0, MAX_TOP_LOGPROBS)
     sampling = Sampling(
@@ -94,6 +94,17 @@ def sampling_to_proto(sampling: Sampling) -> pb.SamplingParams:
         output=_MODE_VALUES[sampling.output],
         **({sampling.form.kind: sampling.form.source} if sampling.form else {}),
     )
+
+
+def _possible(mode: OutputMode, served: ServedModel) -> OutputMode:
+    """A model that draws no pictures decides for text."""
+    if served.grammar.draws_images:
+        return mode
+    if mode is OutputMode.IMAGE:
+        raise InvalidArgument(
+            f"sampling.output is image; {served.version} draws no pictures, ask for text"
+        )
+    return OutputMode.TEXT
 
 
 def _max_tokens(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from models.checkpoint import CheckpointError, read_config
+from models.checkpoint import read_config
+from models.checkpoint_error import CheckpointError
 from protos.v1 import policy_generator_pb2_grpc
 from protos.v1.versions_pb2 import ModelRef
 from services.common.decoding.cache import media_decoder

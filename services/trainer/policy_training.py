@@ -46,7 +46,7 @@ class PolicyTraining:
         self.model = initial.model
         self.step = 0
         self.reference = self._reference(initial)
-        freeze(self.model.vqmodel)
+        freeze(*self.model.image_tokenizers)
         if recipe.optimizer.freeze_encoders:
             freeze(*self.model.encoders)
         parameters = dict(self.model.named_parameters())

@@ -57,7 +57,7 @@ class RewardTraining:
         self.held_out = [item for item in items if _unit_hash(item.group_key, seed) < share]
         self.train = [item for item in items if _unit_hash(item.group_key, seed) >= share]
         _check_enough(self.train, self.held_out)
-        freeze(initial.model.vqmodel)
+        freeze(*initial.model.image_tokenizers)
         if recipe.optimizer.freeze_encoders:
             freeze(*initial.model.encoders)
         config = RewardConfig(**recipe.model.model_dump())

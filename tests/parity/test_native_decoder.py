@@ -24,6 +24,10 @@ SHAPES = {
         "num_kv_heads": 3,
         "head_size": 80,
     },
+    "biased": {
+        **{"width": 64, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2, "head_size": 16},
+        **{"qkv_bias": True, "rope_scaling": {"kind": "linear", "factor": 2.0}},
+    },
     "grouped": {"width": 64, "num_layers": 2, "num_heads": 8, "num_kv_heads": 1, "head_size": 64},
 }
 

@@ -112,6 +112,8 @@ async def _check_size(body: ImagesRequest, gateway: Gateway, timeout_s: float) -
     if body.size in (None, "auto"):
         return
     side = (await find_model(body.model, gateway, timeout_s)).limits.output_image_side
+    if not side:
+        raise BadRequest(f"model {body.model} draws no pictures", "model")
     drawn = f"{side}x{side}"
     if body.size != drawn:
         raise BadRequest(f"size is {body.size}; this model draws {drawn} (or send auto)", "size")

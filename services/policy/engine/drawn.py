@@ -19,8 +19,8 @@ class Drawn:
     A row whose next id is forced holds it, with log-probability 0.
     """
 
-    def __init__(self, num_rows: int, forced_id: int) -> None:
-        self.ids_S = np.full(num_rows, forced_id, np.int64)
+    def __init__(self, num_rows: int) -> None:
+        self.ids_S = np.zeros(num_rows, np.int64)
         self.logprobs_S = np.zeros(num_rows, np.float32)
         self.kept_mass_S = np.ones(num_rows, np.float32)
         self.is_finite_S = np.ones(num_rows, np.bool_)
@@ -37,6 +37,10 @@ class Drawn:
             self.supports[int(chosen[row])] = ids + offset
         if drawn.logprobs_RV is not None:
             self._before_truncation.append((chosen, drawn.logprobs_RV, offset))
+
+    def force(self, chosen: Rows, token_id: int) -> None:
+        """Has rows hold an id that nothing was drawn for."""
+        self.ids_S[chosen] = token_id
 
     def top(self, row: int, count: int) -> TopLogprobs:
         """The likeliest ids of a row before truncation; none where the id was forced."""

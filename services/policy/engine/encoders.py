@@ -30,7 +30,7 @@ class Unit:
 
 def units_of(media: MediaArrays, config: OmniConfig) -> tuple[Unit, ...]:
     """Tiles, then windows, then frames: the order of a prompt's features."""
-    per_tile, per_frame = config.vision.patches_per_tile, config.tokens_per_frame
+    per_tile, per_frame = config.patches_per_tile, config.tokens_per_frame
     units = []
     for arrays in _split(media):
         num_window_tokens = int(arrays.mel_tokens_N.sum())

@@ -23,7 +23,9 @@ def draw_rows(
     """Draws for rows that are no twins; `hidden_RD` holds the states of all."""
     grammar = served.grammar
     kinds_S = rows.kind_R[rows_S]
-    drawn = Drawn(len(rows_S), grammar.special.end_of_image)
+    drawn = Drawn(len(rows_S))
+    if grammar.draws_images:
+        drawn.force(np.flatnonzero(kinds_S == Kind.END_OF_IMAGE), grammar.end_of_image)
     for kind, offset in ((Kind.TEXT, 0), (Kind.CODE, grammar.vocab_size)):
         chosen = np.flatnonzero(kinds_S == kind)
         if not len(chosen):

@@ -64,6 +64,8 @@ def check_group(group: Group, served: ServedModel, limits: EngineLimits) -> None
         )
     if max_tokens < 1:
         raise GroupError(f"max_tokens is {max_tokens}; at least 1 is needed")
+    if group.sampling.output is OutputMode.IMAGE and not served.grammar.draws_images:
+        raise GroupError(f"{served.version} draws no pictures; ask for text")
     if group.sampling.output is OutputMode.IMAGE and max_tokens < served.tokens_per_image:
         raise GroupError(
             f"max_tokens is {max_tokens}; an image takes {served.tokens_per_image} tokens"

@@ -223,8 +223,8 @@ class RowTable:
 
     def _close_images(self, rows: Rows) -> None:
         """Writes the forced end_of_image where nothing follows it, saving a step."""
-        end_of_image = self._grammar.special.end_of_image
-        self._write(rows, np.full(len(rows), end_of_image), 0.0, 1.0)
+        if len(rows):
+            self._write(rows, np.full(len(rows), self._grammar.end_of_image), 0.0, 1.0)
 
     def _feed_twins(self, rows: Rows) -> None:
         """Twins see codes and begin_of_image; for them all else is pad."""

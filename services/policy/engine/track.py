@@ -121,7 +121,9 @@ def track_of(ids_L: NDArray[np.int64], units: Sequence[Unit], config: OmniConfig
     """A prompt none of which is computed; `units` are in the order of features."""
     feature_of_L = np.full(len(ids_L), -1)
     start = 0
-    for token in (config.image_token, config.audio_token, config.video_token):
+    for token in config.placeholders:
+        if token is None:
+            continue
         places = np.flatnonzero(ids_L == token)
         feature_of_L[places] = np.arange(start, start + len(places))
         start += len(places)

@@ -116,7 +116,7 @@ def load_reward(folder: Path, num_threads: int) -> LoadedReward:
     Raises ValueError for a folder that does not hold one.
     """
     file = read_reward_file(folder / "config.json")
-    tokenizer = Tokenizer.load(folder / "tokenizer.json")
+    tokenizer = Tokenizer.load(folder / "tokenizer.json", file.preprocessor.tokens)
     preprocessor = Preprocessor(file.preprocessor, tokenizer)
     if preprocessor.fingerprint != file.fingerprint:
         raise GraphError(
@@ -151,7 +151,7 @@ def _warm(loaded: LoadedReward) -> None:
     kinds = _one_of_each_kind(loaded)
     for bucket in bucket_lengths(loaded.file.model.decoder.max_length):
         ids, media = (
-            np.full(bucket, special.bos, dtype=np.int64),
+            np.full(bucket, special.end, dtype=np.int64),
             [loaded.preprocessor.media_arrays([])],
         )
         start = 0
@@ -180,7 +180,7 @@ def _one_of_each_kind(loaded: LoadedReward) -> list[tuple[int, int, MediaArrays]
     if config.video is not None:
         frame = replace(nothing, frames_NSS3=black, times_N=np.zeros(1, np.float32))
         units.append((model.video_token, config.video.tokens_per_frame, frame))
-    return units
+    return [(token, count, unit) for token, count, unit in units if token is not None and count > 0]
 
 
 def _probability(logit: float) -> float:

@@ -64,15 +64,18 @@ class RewardGraphs:
             _check(folder / name, session, inputs, outputs)
             return session
 
-        vision = opened(VISION_GRAPH, _VISION_INPUTS, _FEATURES)
-        self._towers = [Tower(model.image_token, vision, tile_units)]
-        if model.audio is not None:
-            audio = opened(AUDIO_GRAPH, _AUDIO_INPUTS, _FEATURES)
-            self._towers.append(Tower(model.audio_token, audio, window_units))
-        if model.video is not None:
-            video = opened(VIDEO_GRAPH, _VIDEO_INPUTS, _FEATURES)
-            self._towers.append(Tower(model.video_token, video, frame_units))
+        encoders = (
+            (model.image_token, model.vision, VISION_GRAPH, _VISION_INPUTS, tile_units),
+            (model.audio_token, model.audio, AUDIO_GRAPH, _AUDIO_INPUTS, window_units),
+            (model.video_token, model.video, VIDEO_GRAPH, _VIDEO_INPUTS, frame_units),
+        )
+        self._towers = [
+            Tower(token, opened(name, inputs, _FEATURES), units)
+            for token, section, name, inputs, units in encoders
+            if section is not None and token is not None
+        ]
         self._trunk = opened(TRUNK_GRAPH, _TRUNK_INPUTS, _TRUNK_OUTPUTS)
+        self._width = model.decoder.width
         self._pad_token = pad_token
 
     def run(self, items: Sequence[EncodedItem], length: int) -> RawScores:
@@ -104,7 +107,7 @@ class RewardGraphs:
             parts.append(encoded.features_FD)
             first += len(encoded.features_FD)
         if first == 1:  # a graph dimension of 0 is legal, but not every kernel has met one
-            parts.append(np.zeros((1, parts[0].shape[1]), np.float32))
+            parts.append(np.zeros((1, self._width), np.float32))
         return index_BL, np.concatenate(parts)
 
 

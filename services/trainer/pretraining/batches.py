@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.preprocessing.media_arrays import MediaArrays
 from models.preprocessing.prompt import Preprocessor, without_content
-from models.preprocessing.tokenizer import SpecialTokens
+from models.preprocessing.special_tokens import SpecialTokens
 from services.common.world.families.exercise import Exercise, Family
 from services.common.world.families.vqa import AnswerReference
 from services.common.world.items import WorldItem, make_item
@@ -134,6 +134,7 @@ def collate(preprocessor: Preprocessor, items: Sequence[WorldItem], codes_per_im
         encoded = preprocessor.encode(item.conversation, begin_image=is_draw)
         prompts.append(encoded)
         if is_draw:
+            assert special.end_of_image is not None
             answers.append([special.pad] * codes_per_image + [special.end_of_image, special.end])
         else:
             answers.append([*preprocessor.tokenizer.encode(item.target_text or ""), special.end])

@@ -55,8 +55,8 @@ def family_losses(model: OmniModel, grammar: Grammar, batch: Batch) -> FamilyLos
 
 def freeze_untrained(model: OmniModel) -> None:
     """The image tokenizer, which stays as it was trained, and the value head get no gradient."""
-    for parameter in [*model.vqmodel.parameters(), *model.value_head.parameters()]:
-        parameter.requires_grad_(False)
+    for module in (*model.image_tokenizers, model.value_head):
+        module.requires_grad_(False)
 
 
 def build_optimizers(model: OmniModel, settings: ModelStage) -> list[torch.optim.Optimizer]:

@@ -29,7 +29,7 @@ class PictureCodesTrainer:
             betas=(0.9, 0.95),
             weight_decay=0.0,
         )
-        self.usage = _Usage(config.model.vq.codebook_size)
+        self.usage = _Usage(config.model.codebook_size)
 
     def step(self, step: int) -> dict[str, float]:
         """One update; returns its losses."""

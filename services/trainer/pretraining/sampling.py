@@ -86,7 +86,7 @@ def _sample_group(
         if kind is Kind.CODE:
             next_B = _draw(model.image_logits(last_BD), temperature, generator) + grammar.vocab_size
         elif kind is Kind.END_OF_IMAGE:
-            next_B = torch.full((len(prompts),), grammar.special.end_of_image)
+            next_B = torch.full((len(prompts),), grammar.end_of_image)
         else:
             logits_BV = model.text_logits(last_BD).masked_fill(~is_allowed_V, -torch.inf)
             next_B = _draw(logits_BV, temperature, generator)

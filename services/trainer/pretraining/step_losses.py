@@ -36,9 +36,7 @@ class StepLosses:
                 wrong_answers,
                 config.family_levels,
             )
-            batch = collate(
-                checkpoint.preprocessor, items, checkpoint.model.config.vq.codes_per_image
-            )
+            batch = collate(checkpoint.preprocessor, items, checkpoint.model.config.codes_per_image)
             if DRAW in families:
                 special = checkpoint.preprocessor.tokenizer.special
                 share = config.training.blank_prompts

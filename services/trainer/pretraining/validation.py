@@ -29,7 +29,7 @@ def validation_losses(
     losses = {}
     for family in families:
         items = items_of(family, "validation", level, num_items)
-        batch = collate(checkpoint.preprocessor, items, checkpoint.model.config.vq.codes_per_image)
+        batch = collate(checkpoint.preprocessor, items, checkpoint.model.config.codes_per_image)
         found = family_losses(checkpoint.model, checkpoint.grammar, batch)
         losses[f"loss_{family}"] = found.by_family[family].item()
     return {"loss": float(np.mean(list(losses.values()))), **losses}
@@ -63,7 +63,7 @@ def score_family(
 ) -> float:
     """Mean score of one sampled answer to each item of one family."""
     is_draw = items[0].family == "draw"
-    room = checkpoint.model.config.vq.codes_per_image + 2 if is_draw else _MAX_TEXT_TOKENS
+    room = checkpoint.model.config.codes_per_image + 2 if is_draw else _MAX_TEXT_TOKENS
     scores = []
     for start in range(0, len(items), _CHUNK):
         chunk = items[start : start + _CHUNK]
@@ -86,7 +86,7 @@ def answer_turn(checkpoint: Checkpoint, ids: Sequence[int]) -> Turn:
     for run in checkpoint.preprocessor.decode_answer(ids):
         if isinstance(run, str):
             parts.append(Text(run))
-        elif len(run) == checkpoint.model.config.vq.codes_per_image:
+        elif len(run) == checkpoint.model.config.codes_per_image:
             pixels = to_pixels(checkpoint.model.vqmodel.decode(torch.tensor([run])))
             parts.append(Picture(encode_png(pixels[0])))
     return Turn(Role.ASSISTANT, tuple(parts))

@@ -82,16 +82,19 @@ def _target_ids(training: PolicyTraining, target: Turn) -> Sequence[int]:
     tokenizer = training.preprocessor.tokenizer
     match target.parts:
         case (Text(text),):
-            return [*tokenizer.encode(text), tokenizer.special.end]
+            written = tokenizer.scheme.written_prefix + text
+            return [*tokenizer.encode(written), tokenizer.special.end]
         case (Picture(data),):
-            special = tokenizer.special
-            return [*_codes(training, data), special.end_of_image, special.end]
+            codes = _codes(training, data)
+            return [*codes, training.grammar.end_of_image, tokenizer.special.end]
         case _:
             raise InvalidArgument("a target must be one text or one picture")
 
 
 def _codes(training: PolicyTraining, picture: bytes) -> list[int]:
-    size = training.model.config.vq.image_size
+    if not training.grammar.draws_images:
+        raise InvalidArgument("a target is a picture; this model draws none")
+    size = training.model.vqmodel.config.image_size
     tile_1SS3 = torch.from_numpy(tiles_from_picture(picture, size, MediaLimits(max_tiles=1)))
     codes_1T = training.model.vqmodel.encode(tile_1SS3.permute(0, 3, 1, 2).float() / 255)
     ids: list[int] = (codes_1T[0] + training.grammar.vocab_size).tolist()

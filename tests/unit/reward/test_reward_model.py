@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.attention import DenseAttention
-from models.checkpoint import CheckpointError
+from models.checkpoint_error import CheckpointError
 from models.reward import RewardModel, load_reward, save_reward
 from models.reward_config import Calibration, read_reward_file
 from tests.unit.reward.tiny_reward import CALIBRATION, make_preprocessor, make_reward

@@ -3,6 +3,7 @@
 models/decoder.py is the definition. Legend: T tokens, D width, K head size, J key-value heads.
 """
 
+from collections.abc import Sequence
 from ctypes import byref, c_void_p
 from weakref import finalize
 
@@ -86,9 +87,12 @@ class NativeDecoder:
             norm.weight.detach().float().contiguous()
             for norm in (layer.input_layernorm, layer.post_attention_layernorm)
         ]
-        self._kept += [*packed, *norms]
+        bias = _joined([projection.bias for projection in projections])
+        self._kept += [*packed, *norms, *([] if bias is None else [bias])]
         return LayerStruct(
-            *(norm.data_ptr() for norm in norms), None, *(matrix.handle for matrix in packed)
+            *(norm.data_ptr() for norm in norms),
+            None if bias is None else bias.data_ptr(),
+            *(matrix.handle for matrix in packed),
         )
 
 
@@ -97,6 +101,12 @@ def check_config(config: DecoderConfig) -> None:
     for name in ("width", "head_size", "mlp_width"):
         if getattr(config, name) % 16:
             raise ValueError(f"{name} is {getattr(config, name)}; the kernels take multiples of 16")
+
+
+def _joined(biases: Sequence[Tensor | None]) -> Tensor | None:
+    """Of queries, keys and values; None where the model has none."""
+    given = [bias.detach().float() for bias in biases if bias is not None]
+    return torch.cat(given).contiguous() if given else None
 
 
 def _interleaved(gate_MD: Tensor, up_MD: Tensor) -> Tensor:

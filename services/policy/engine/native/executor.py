@@ -20,18 +20,29 @@ from services.policy.engine.native.packed import Crew, PackedLinear, Precision
 from services.policy.engine.sampler import Draw, Draws
 
 
+class CodeHead:
+    """Of a model that draws pictures: two layers."""
+
+    def __init__(self, model: OmniModel, precision: Precision) -> None:
+        first, second = model.generation_head.proj_out, model.generation_head.vision_head
+        self._projection = PackedLinear(first.weight, first.bias, precision)
+        self._head = PackedLinear(second.weight, second.bias, precision)
+
+    def __call__(self, hidden_RD: Tensor, crew: Crew) -> Tensor:
+        return self._head(functional.gelu(self._projection(hidden_RD, crew)), crew)
+
+
 class NativeWeights:
     """A model's decoder and heads, packed once; shared by all that runs on the version."""
 
     def __init__(self, model: OmniModel, precision: Precision) -> None:
-        decoder, head = model.language_model, model.generation_head
+        decoder = model.language_model
         self.config = decoder.config
         self.decoder = NativeDecoder(decoder, precision)
         self.norm_D = decoder.norm.weight.detach().float().contiguous()
         self.embedding_VD = _embedding_VD(model)
-        self.text_head = PackedLinear(model.lm_head.weight, None, precision)
-        self.code_projection = PackedLinear(head.proj_out.weight, head.proj_out.bias, precision)
-        self.code_head = PackedLinear(head.vision_head.weight, head.vision_head.bias, precision)
+        self.text_head = PackedLinear(model.text_head_VD, None, precision)
+        self.code_head = None if model.config.vq is None else CodeHead(model, precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +73,8 @@ class NativeExecutor:
         return self.weights.text_head(hidden_RD, self.crew)
 
     def code_logits(self, hidden_RD: Tensor) -> Tensor:
-        projected_RD = self.weights.code_projection(hidden_RD, self.crew)
-        return self.weights.code_head(functional.gelu(projected_RD), self.crew)
+        assert self.weights.code_head is not None
+        return self.weights.code_head(hidden_RD, self.crew)
 
     def draw(self, draws: Draws) -> Draw:
         return sampler.draw(draws, self.crew)
@@ -71,6 +82,9 @@ class NativeExecutor:
 
 def _embedding_VD(model: OmniModel) -> Tensor:
     """Of all text ids, then of all codes, so that a step looks up and multiplies nothing."""
+    text_VD = model.language_model.embed_tokens.weight.detach()
+    if model.config.vq is None:
+        return text_VD.float()
     with torch.inference_mode():
         codes_KD = model.generation_aligner(model.generation_embeddings.weight)
-        return torch.cat([model.language_model.embed_tokens.weight, codes_KD]).float()
+        return torch.cat([text_VD, codes_KD]).float()
