@@ -1,6 +1,7 @@
 """`attune bench`: what things cost on this machine."""
 
-from typing import Annotated
+import os
+from typing import Annotated, Literal
 
 import typer
 
@@ -43,3 +44,36 @@ def media(
     from services.cli.stack.connection import Place
 
     bench_media(BenchRequest(model, rounds, json), Place(home, port_base))
+
+
+@bench.command()
+def generate(
+    size: Annotated[
+        Literal["5m", "125m"], typer.Argument(help="Parameters of the random checkpoint.")
+    ] = "5m",
+    dtype: Annotated[
+        Literal["float32", "bfloat16"], typer.Option(help="Of the weights, for all systems.")
+    ] = "float32",
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=COMMAND", help="Another system; see tests/bench/peers."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that each case is run.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, help="Of each system.")] = os.cpu_count() or 1,
+    json: JsonFile = None,
+) -> None:
+    """Tokens per second of the engine, and of other systems beside it.
+
+    All load the same random checkpoint and take turns in one run: 1, 8 and 64
+    answers at once, and groups of 16 on long prompts. The roofline is what the
+    machine's memory and arithmetic would allow.
+
+    [bold]Examples[/bold]
+
+      attune bench generate
+      attune bench generate 125m --dtype bfloat16
+      attune bench generate --peer "vllm=peers/vllm/bin/python tests/bench/peers/vllm_cpu.py"
+    """
+    from services.cli.bench.generate.command import GenerateBench, bench_generate
+
+    bench_generate(GenerateBench(size, dtype, tuple(peer or ()), rounds, threads, json))

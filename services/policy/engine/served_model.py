@@ -40,13 +40,15 @@ class ServedModel:
         return sum(p.nbytes for p in self.model.parameters())
 
 
-def served_model(version: str, checkpoint: Checkpoint) -> ServedModel:
-    """Readies a checkpoint for generation."""
+def served_model(
+    version: str, checkpoint: Checkpoint, precision: Precision = Precision.FLOAT32
+) -> ServedModel:
+    """Readies a checkpoint for generation; `precision` is of the decoder's weights."""
     model = checkpoint.model.eval().requires_grad_(False)
     masks_2V = [checkpoint.grammar.text_mask_V(allow_image=allowed) for allowed in (False, True)]
     is_forbidden_2V = ~torch.stack(masks_2V)
     bias_2V = torch.zeros(is_forbidden_2V.shape).masked_fill_(is_forbidden_2V, -torch.inf)
-    weights = NativeWeights(model, Precision.FLOAT32)
+    weights = NativeWeights(model, precision)
     return ServedModel(
         version, model, checkpoint.grammar, checkpoint.preprocessor, weights, bias_2V
     )

@@ -1,0 +1,71 @@
+"""A system under measurement: a process that takes orders and gives results as lines of JSON."""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+from services.cli.errors import UserError
+
+OURS = "attune"
+_OWN_COMMAND = f"{shlex.quote(sys.executable)} -m services.policy.bench.contestant"
+_STOP_TIMEOUT_S = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """One that runs; `name` is the user's."""
+
+    name: str
+    process: "subprocess.Popen[str]"
+    log: IO[str]
+
+    def tell(self, order: dict[str, object]) -> dict[str, Any]:
+        """Gives an order and waits for its result. Raises UserError where the process ends."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.write(json.dumps(order) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise self._ended() from None
+        for line in self.process.stdout:
+            if line.startswith("{"):  # some print other things as well
+                result: dict[str, Any] = json.loads(line)
+                return result
+        raise self._ended()
+
+    def _ended(self) -> UserError:
+        self.log.seek(0)
+        tail = self.log.read()[-1500:]
+        return UserError(f"{self.name} ended without a result", tail.strip() or "it said nothing")
+
+
+@contextmanager
+def running(name: str, command: str | None = None) -> Iterator[Contestant]:
+    """A contestant by its command; without one, this project's engine."""
+    with TemporaryFile("w+", errors="replace") as log:
+        process = subprocess.Popen(
+            shlex.split(command or _OWN_COMMAND),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        try:
+            yield Contestant(name, process, log)
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
