@@ -24,6 +24,7 @@ _GAUGES = {
     "importance_truncated_fraction": "Share of tokens whose importance weight was truncated",
     "logprob_mismatch_max": "Largest sampler/trainer difference of a log-probability",
     "logprob_mismatch_p99": "99th percentile of that difference",
+    "logprob_mismatch_p999": "99.9th percentile of that difference",
     "heldout_mean": "Mean score of held-out items, over families",
     "heldout_pair_accuracy": "Held-out pair accuracy of the reward model in training",
 }

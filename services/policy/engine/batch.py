@@ -69,6 +69,8 @@ class Batch:
         self._executor = executor
         self._pool = pool
         self._features = features
+        self._is_text_V = np.ones(served.grammar.vocab_size, np.bool_)
+        self._is_text_V[sorted(served.grammar.special.ids())] = False
         self.rows = RowTable(served.grammar, max_rows, served.context_tokens)
         self.prefills: list[Prefill] = []
 
@@ -112,7 +114,7 @@ class Batch:
         chunks = self._next_chunks(max_prompt_tokens)
         if not num_decoded and not chunks:
             return result
-        drafts = draft(self.rows, self._served.grammar, max_drafted_rows, _MAX_DRAFT)
+        drafts = draft(self.rows, self._is_text_V, max_drafted_rows, _MAX_DRAFT)
         row_states, chunk_states = self._run(drafts, chunks)
         self.rows.length_R[:num_decoded] += 1
         first_R = first_of_rows(num_decoded, drafts)

@@ -3,13 +3,13 @@
 A guess is checked in the step that computes the row's next token, and costs little where that step
 waits for weights. What is drawn never depends on it: a token is drawn from its own logits with its
 own random number, and a guess is only kept where it is what was drawn.
-Legend: R rows, L ids of a row so far, G guessed ids.
+Legend: R rows, V text ids, L ids of a row so far, G guessed ids.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.grammar import Grammar, Kind
+from models.grammar import Kind
 from services.policy.engine.pages import PAGE_TOKENS
 from services.policy.engine.row_table import RowTable
 
@@ -20,36 +20,44 @@ _TRIAL = 24  # guessed ids before a sequence that they do not suit is left alone
 _MIN_ACCEPTED = 0.25
 
 
-def draft(rows: RowTable, grammar: Grammar, max_rows: int, max_tokens: int) -> Drafts:
-    """Guesses for rows that write text, while there are few; within the pages that they have."""
+def draft(rows: RowTable, is_text_V: NDArray[np.bool_], max_rows: int, max_tokens: int) -> Drafts:
+    """Guesses for rows that write text, while there are few; within the pages that they have.
+
+    `is_text_V` says which ids are words.
+    """
     drafts: Drafts = {}
     if rows.count > max_rows:
         return drafts
-    reserved = np.array(sorted(grammar.special.ids()))
     for row in range(rows.count):
-        sequence = rows.sequences[row]
-        is_suited = rows.kind_R[row] == Kind.TEXT and not rows.has_twin_R[row]
-        if (
-            not is_suited
-            or rows.is_twin_R[row]
-            or not _pays(sequence.num_drafted, sequence.num_accepted)
-        ):
-            continue
-        room = min(
-            max_tokens,
-            PAGE_TOKENS * int(rows.num_pages_R[row]) - int(rows.length_R[row]) - 1,
-            int(rows.max_tokens_R[row] - rows.step_R[row]) - 1,
-        )
-        ids_L = np.concatenate(
-            [sequence.group.prompt.token_ids, rows.ids_RT[row, : rows.step_R[row]]]
-        )
-        guess_G = _continuation(ids_L, room)
-        is_text_G = (guess_G < grammar.vocab_size) & ~np.isin(guess_G, reserved)
-        guess_G = guess_G[: len(guess_G) if is_text_G.all() else int(np.argmin(is_text_G))]
-        if len(guess_G):
-            drafts[row] = guess_G
-            sequence.num_drafted += len(guess_G)
+        if _is_suited(rows, row):
+            guess_G = _guess(rows, row, is_text_V, max_tokens)
+            if len(guess_G):
+                drafts[row] = guess_G
+                rows.sequences[row].num_drafted += len(guess_G)
     return drafts
+
+
+def _is_suited(rows: RowTable, row: int) -> bool:
+    """A row of text that is no pair, and whose guesses were good so far."""
+    is_paired = rows.is_twin_R[row] or rows.has_twin_R[row]
+    if is_paired or rows.kind_R[row] != Kind.TEXT:
+        return False
+    drafted, accepted = rows.sequences[row].num_drafted, rows.sequences[row].num_accepted
+    return drafted < _TRIAL or accepted >= _MIN_ACCEPTED * drafted
+
+
+def _guess(
+    rows: RowTable, row: int, is_text_V: NDArray[np.bool_], max_tokens: int
+) -> NDArray[np.int64]:
+    """Words alone, so many as fit into the row's last page and its limit."""
+    steps = int(rows.step_R[row])
+    room_in_page = PAGE_TOKENS * int(rows.num_pages_R[row]) - int(rows.length_R[row]) - 1
+    room = min(max_tokens, room_in_page, int(rows.max_tokens_R[row]) - steps - 1)
+    prompt_ids = rows.sequences[row].group.prompt.token_ids
+    guess_G = _continuation(np.concatenate([prompt_ids, rows.ids_RT[row, :steps]]), room)
+    is_text_G = guess_G < len(is_text_V)
+    is_text_G[is_text_G] = is_text_V[guess_G[is_text_G]]
+    return guess_G if is_text_G.all() else guess_G[: int(np.argmin(is_text_G))]
 
 
 def _continuation(ids_L: NDArray[np.int64], max_tokens: int) -> NDArray[np.int64]:
@@ -65,7 +73,3 @@ def _continuation(ids_L: NDArray[np.int64], max_tokens: int) -> NDArray[np.int64
             start = int(found[-1]) + size
             return ids_L[start : start + max_tokens]
     return ids_L[:0]
-
-
-def _pays(num_drafted: int, num_accepted: int) -> bool:
-    return num_drafted < _TRIAL or num_accepted >= _MIN_ACCEPTED * num_drafted

@@ -235,9 +235,11 @@ class RowTable:
     def _move(self, sources: Rows, targets: Rows) -> None:
         new_row_R = np.arange(self.max_rows)
         new_row_R[sources] = targets
+        used = int(max(self.num_pages_R.max(), self.step_R.max(), 1))  # of a row's places
         for array in vars(self).values():
             if isinstance(array, np.ndarray):
-                array[targets] = array[sources]
+                moved = array if array.ndim == 1 else array[:, :used]
+                moved[targets] = moved[sources]
         self.twin_R = new_row_R[self.twin_R]
         for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
             self.sequences[target] = self.sequences[source]

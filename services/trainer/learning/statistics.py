@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class StepStatistics:
-    """Collects values per token, and gives their mean, maximum and 99th percentile."""
+    """Collects values per token, and gives their mean, maximum and upper percentiles."""
 
     def __init__(self) -> None:
         self._values: defaultdict[str, list[Tensor]] = defaultdict(list)
@@ -22,12 +22,15 @@ class StepStatistics:
         return {name: float(values.mean())} if len(values) else {}
 
     def spread(self, name: str) -> dict[str, float]:
-        """{name_max, name_p99}, or nothing if no value came."""
+        """{name_max, name_p99, name_p999}, or nothing if no value came."""
         values = self._joined(name)
         if not len(values):
             return {}
-        p99 = values.kthvalue(max(1, round(0.99 * len(values)))).values
-        return {f"{name}_max": float(values.max()), f"{name}_p99": float(p99)}
+        quantiles = {
+            f"{name}_{suffix}": float(values.kthvalue(max(1, round(share * len(values)))).values)
+            for suffix, share in (("p99", 0.99), ("p999", 0.999))
+        }
+        return {f"{name}_max": float(values.max()), **quantiles}
 
     def _joined(self, name: str) -> Tensor:
         return torch.cat([torch.zeros(0), *self._values[name]])
