@@ -1,6 +1,5 @@
-"""From hidden states to drawn ids: each row through the head of its kind, guided pairs combined.
+"""From hidden states to drawn ids: each row through the head of its kind, codes with guidance.
 
-Classifier-free guidance as in Janus: logits = blank + scale × (conditional − blank), on codes only.
 Legend: R rows, S rows that are sampled, D width, V ids of one modality, G guided rows.
 """
 
@@ -13,7 +12,7 @@ from services.policy.engine.drawn import Drawn, Rows
 from services.policy.engine.executor import Executor
 from services.policy.engine.random_streams import uniforms
 from services.policy.engine.row_table import RowTable
-from services.policy.engine.sampler import Draws
+from services.policy.engine.sampler import Draws, Guidance
 from services.policy.engine.served_model import ServedModel
 
 
@@ -58,19 +57,20 @@ def _code_draws(
     executor: Executor, served: ServedModel, rows: RowTable, rows_S: Rows, hidden_RD: Tensor
 ) -> Draws:
     return Draws(
-        _code_logits(executor, rows, rows_S, hidden_RD),
+        executor.code_logits(hidden_RD[torch.from_numpy(rows_S)]),
         rows.knobs(rows_S),
         uniforms(rows.key_R[rows_S], rows.step_R[rows_S]),
+        guidance=_guidance(executor, rows, rows_S, hidden_RD),
         keep_logprobs=bool(rows.wants_top_R[rows_S].any()),
     )
 
 
-def _code_logits(executor: Executor, rows: RowTable, rows_S: Rows, hidden_RD: Tensor) -> Tensor:
-    logits_SV = executor.code_logits(hidden_RD[torch.from_numpy(rows_S)])
+def _guidance(
+    executor: Executor, rows: RowTable, rows_S: Rows, hidden_RD: Tensor
+) -> Guidance | None:
     guided = np.flatnonzero(rows.has_twin_R[rows_S])
-    if len(guided):
-        twins = torch.from_numpy(rows.twin_R[rows_S[guided]])
-        blank_GV = executor.code_logits(hidden_RD[twins])
-        scale_G1 = torch.from_numpy(rows.guidance_R[rows_S[guided]])[:, None]
-        logits_SV[guided] = blank_GV + scale_G1 * (logits_SV[guided] - blank_GV)
-    return logits_SV
+    if not len(guided):
+        return None
+    twins = torch.from_numpy(rows.twin_R[rows_S[guided]])
+    blank_GV = executor.code_logits(hidden_RD[twins])
+    return Guidance(blank_GV, guided, rows.guidance_R[rows_S[guided]])

@@ -22,7 +22,7 @@ def draw(draws: Draws, crew: Crew) -> Draw:
     logprobs_R, kept_mass_R = np.empty(num_rows, np.float32), np.empty(num_rows, np.float32)
     is_kept_RV = np.empty((num_rows, num_ids), np.bool_) if len(limited) else None
     logprobs_RV = torch.empty(num_rows, num_ids) if draws.keep_logprobs else None
-    logits_RV = draws.logits_RV.contiguous()
+    logits_RV = draws.guided_logits_RV.contiguous()
     arguments = DrawsStruct(
         *(num_rows, num_ids, logits_RV.data_ptr()),
         None if draws.bias_BV is None else draws.bias_BV.data_ptr(),
