@@ -1,6 +1,6 @@
 """Media as tensors, and which features stay. Legend: N units, P features of a unit, D width."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
@@ -20,6 +20,10 @@ class MediaTensors:
     mel_tokens_N: Tensor
     frames_N3SS: Tensor
     times_N: Tensor
+
+    def to(self, device: torch.device) -> Self:
+        """On another device."""
+        return type(self)(*(getattr(self, field.name).to(device) for field in fields(self)))
 
     @classmethod
     def from_arrays(cls, arrays: MediaArrays) -> Self:

@@ -26,6 +26,7 @@ from services.policy.engine.batch import StepResult
 from services.policy.engine.engine import Engine
 from services.policy.engine.limits import EngineLimits
 from services.policy.engine.native.packed import Precision
+from services.policy.engine.placement import Placement
 from services.policy.engine.request import Event, Group, Job, Sample, Sampling
 from services.policy.engine.served_model import ServedModel, served_model
 
@@ -54,7 +55,9 @@ class Contestant:
         torch.set_num_threads(threads)
         if self._engine is not None:
             self._engine.stop()
-        self._served = served_model(folder, load(Path(folder)), _PRECISIONS[dtype])
+        self._served = served_model(
+            folder, load(Path(folder)), Placement(precision=_PRECISIONS[dtype])
+        )
         self._engine = Engine(EngineLimits(max_drafted_rows=0), _Silent())
         self._engine.start()
         return {"ready": "attune"}

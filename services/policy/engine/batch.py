@@ -240,7 +240,7 @@ class Batch:
             rows.length_R[rows_S] += 1
             for row in going:
                 rows.sequences[row].num_accepted += 1
-            hidden_RD = torch.zeros(rows.count, row_states_WD.shape[1])
+            hidden_RD = row_states_WD.new_zeros(rows.count, row_states_WD.shape[1])
             hidden_RD[rows_S] = row_states_WD[first_R[rows_S] + depth]
             endings.add(self._draw(rows_S, hidden_RD, result))
 

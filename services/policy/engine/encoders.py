@@ -57,8 +57,7 @@ class FeatureCache:
             self._features.move_to_end(key)
             return self._features[key]
         self.num_misses += 1
-        features_FD = served.model.encode_media(MediaTensors.from_arrays(unit.arrays))
-        assert features_FD is not None
+        features_FD = served.weights.encode_media(MediaTensors.from_arrays(unit.arrays))
         self._features[key] = features_FD
         self.num_bytes += features_FD.nbytes
         while self.num_bytes > self._capacity_bytes:

@@ -1,16 +1,19 @@
-"""What a batch needs of whoever runs the model: a step over flat tokens, heads, draws.
+"""What the engine needs of whoever runs the model: a step over flat tokens, heads, draws.
 
 Legend: T tokens of a step, S sequences, N pages of a sequence, W tokens whose state is wanted,
-R rows, D width, V text ids, K codes.
+R rows, F features, D width, V text ids, K codes.
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.media import MediaTensors
+from services.policy.engine.native.packed import Crew
 from services.policy.engine.sampler import Draw, Draws
 
 
@@ -45,3 +48,34 @@ class Executor(Protocol):
 
     def draw(self, draws: Draws) -> Draw:
         """One id per row."""
+
+
+class Cache(Protocol):
+    """Keys and values of all pages."""
+
+    @property
+    def num_bytes(self) -> int: ...
+
+
+class Weights(Protocol):
+    """A version where it runs; shared by all that runs on it."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def element_bytes(self) -> int:
+        """Of a number in the cache."""
+
+    @property
+    def cache_kind(self) -> str:
+        """Versions of one shape share a cache where this is equal."""
+
+    def encode_media(self, media: MediaTensors) -> Tensor:
+        """features_FD as prompts take them, on `device`."""
+
+    def new_cache(self, num_pages: int) -> Cache:
+        """Of this shape."""
+
+    def executor(self, crew: Crew, cache: Cache) -> Executor:
+        """`crew` is for what runs on CPU threads; `cache` was made by weights of this shape."""

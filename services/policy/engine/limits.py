@@ -42,7 +42,9 @@ def check_job(job: Job, limits: EngineLimits) -> None:
 
 def _check_pages(group: Group, served: ServedModel, limits: EngineLimits) -> None:
     """A group begins together, and a sample must be able to reach its end."""
-    num_pages = num_pages_in(limits.cache_bytes, served.model.config.decoder)
+    num_pages = num_pages_in(
+        limits.cache_bytes, served.model.config.decoder, served.weights.element_bytes
+    )
     prompt_tokens, num_tracks = len(group.prompt.token_ids), 2 if group.sampling.is_guided else 1
     whole = num_pages_of(prompt_tokens + group.sampling.max_tokens)
     together = num_pages_of(prompt_tokens) + group.num_samples - 1

@@ -7,19 +7,17 @@ import itertools
 import time
 from collections.abc import Callable
 
-from models.config import DecoderConfig
 from services.policy.engine.batch import Batch
 from services.policy.engine.encoders import FeatureCache
 from services.policy.engine.lane import Lane
 from services.policy.engine.limits import EngineLimits
 from services.policy.engine.memory import CacheMemory, cache_memory
-from services.policy.engine.native.executor import NativeExecutor
 from services.policy.engine.native.packed import Crew
 from services.policy.engine.request import Job
 from services.policy.engine.sequence import Pending, Sequence, pending_group
 from services.policy.engine.served_model import ServedModel
 
-_Shape = tuple[int, int, int]
+_Shape = tuple[str, int, int, int]
 
 
 class Scheduler:
@@ -103,8 +101,8 @@ class Scheduler:
     def _lane(self, served: ServedModel) -> Lane:
         if served.version not in self._lanes:
             limits = self._limits
-            memory = self._memory(served.model.config.decoder)
-            executor = NativeExecutor(served.weights, self._crew, memory.cache)
+            memory = self._memory(served)
+            executor = served.weights.executor(self._crew, memory.cache)
             max_rows = limits.max_rows + limits.reserved_rows
             batch = Batch(served, executor, memory.pool, self.features, max_rows)
             lane = Lane(served, batch, limits.reserved_rows)
@@ -113,8 +111,9 @@ class Scheduler:
             self._lanes[served.version] = lane
         return self._lanes[served.version]
 
-    def _memory(self, config: DecoderConfig) -> CacheMemory:
-        shape = (config.num_layers, config.num_kv_heads, config.head_size)
+    def _memory(self, served: ServedModel) -> CacheMemory:
+        weights, config = served.weights, served.model.config.decoder
+        shape = (weights.cache_kind, config.num_layers, config.num_kv_heads, config.head_size)
         if shape not in self._memories:
-            self._memories[shape] = cache_memory(config, self._limits.cache_bytes)
+            self._memories[shape] = cache_memory(weights, config, self._limits.cache_bytes)
         return self._memories[shape]

@@ -9,19 +9,20 @@ from models.checkpoint import Checkpoint
 from models.grammar import Grammar
 from models.omni import OmniModel
 from models.preprocessing.prompt import Preprocessor
-from services.policy.engine.native.executor import NativeWeights
-from services.policy.engine.native.packed import Precision
+from services.policy.engine.executor import Weights
+from services.policy.engine.placement import Placement, weights_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServedModel:
-    """Immutable; shared by all that runs on the version. float32, CPU, eval mode."""
+    """Immutable; shared by all that runs on the version. `model` is float32, CPU, eval mode;
+    `weights` are where and as the version runs."""
 
     version: str
     model: OmniModel
     grammar: Grammar
     preprocessor: Preprocessor
-    weights: NativeWeights = field(repr=False)
+    weights: Weights = field(repr=False)
     # [2, V]: added to text logits; row 1 where the request allows images.
     text_bias_2V: Tensor = field(repr=False)
 
@@ -41,14 +42,19 @@ class ServedModel:
 
 
 def served_model(
-    version: str, checkpoint: Checkpoint, precision: Precision = Precision.FLOAT32
+    version: str, checkpoint: Checkpoint, placement: Placement = Placement()
 ) -> ServedModel:
-    """Readies a checkpoint for generation; `precision` is of the decoder's weights."""
+    """Readies a checkpoint for generation."""
     model = checkpoint.model.eval().requires_grad_(False)
     masks_2V = [checkpoint.grammar.text_mask_V(allow_image=allowed) for allowed in (False, True)]
     is_forbidden_2V = ~torch.stack(masks_2V)
     bias_2V = torch.zeros(is_forbidden_2V.shape).masked_fill_(is_forbidden_2V, -torch.inf)
-    weights = NativeWeights(model, precision)
+    weights = weights_of(model, placement)
     return ServedModel(
-        version, model, checkpoint.grammar, checkpoint.preprocessor, weights, bias_2V
+        version,
+        model,
+        checkpoint.grammar,
+        checkpoint.preprocessor,
+        weights,
+        bias_2V.to(weights.device),
     )

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from models.media import MediaTensors
 from models.omni import OmniModel
-from services.policy.engine.executor import FlatStep
+from services.policy.engine.executor import Cache, FlatStep
+from services.policy.engine.model_ends import embedding_VD
 from services.policy.engine.native import sampler
 from services.policy.engine.native.decoder import NativeDecoder, PagedCache
 from services.policy.engine.native.library import library
@@ -33,16 +35,33 @@ class CodeHead:
 
 
 class NativeWeights:
-    """A model's decoder and heads, packed once; shared by all that runs on the version."""
+    """A model's decoder and heads, packed once. See executor.Weights."""
+
+    device = torch.device("cpu")
+    element_bytes = 4
+    cache_kind = "native"
 
     def __init__(self, model: OmniModel, precision: Precision) -> None:
         decoder = model.language_model
+        self._model = model
         self.config = decoder.config
         self.decoder = NativeDecoder(decoder, precision)
         self.norm_D = decoder.norm.weight.detach().float().contiguous()
-        self.embedding_VD = _embedding_VD(model)
+        self.embedding_VD = embedding_VD(model)
         self.text_head = PackedLinear(model.text_head_VD, None, precision)
         self.code_head = None if model.config.vq is None else CodeHead(model, precision)
+
+    def encode_media(self, media: MediaTensors) -> Tensor:
+        features_FD = self._model.encode_media(media)
+        assert features_FD is not None
+        return features_FD
+
+    def new_cache(self, num_pages: int) -> PagedCache:
+        return PagedCache(self.config, num_pages)
+
+    def executor(self, crew: Crew, cache: Cache) -> "NativeExecutor":
+        assert isinstance(cache, PagedCache)
+        return NativeExecutor(self, crew, cache)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +97,3 @@ class NativeExecutor:
 
     def draw(self, draws: Draws) -> Draw:
         return sampler.draw(draws, self.crew)
-
-
-def _embedding_VD(model: OmniModel) -> Tensor:
-    """Of all text ids, then of all codes, so that a step looks up and multiplies nothing."""
-    text_VD = model.language_model.embed_tokens.weight.detach()
-    if model.config.vq is None:
-        return text_VD.float()
-    with torch.inference_mode():
-        codes_KD = model.generation_aligner(model.generation_embeddings.weight)
-        return torch.cat([text_VD, codes_KD]).float()

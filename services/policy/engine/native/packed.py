@@ -2,6 +2,7 @@
 
 from ctypes import c_void_p
 from enum import IntEnum
+from functools import cached_property
 from weakref import finalize
 
 import torch
@@ -19,12 +20,17 @@ class Precision(IntEnum):
 
 
 class Crew:
-    """Threads that share each kernel's work; `handle` is theirs."""
+    """Threads that share each kernel's work; they start when they first have some."""
 
     def __init__(self, num_threads: int) -> None:
         self.num_threads = num_threads
-        self.handle = c_void_p(library().attune_crew_new(num_threads))
-        finalize(self, library().attune_crew_free, self.handle)
+
+    @cached_property
+    def handle(self) -> c_void_p:
+        """What the kernels know them by."""
+        handle = c_void_p(library().attune_crew_new(self.num_threads))
+        finalize(self, library().attune_crew_free, handle)
+        return handle
 
 
 class PackedLinear:

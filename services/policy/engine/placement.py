@@ -1,0 +1,67 @@
+"""Where versions run, and what their weights become there: the one place that chooses."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal
+
+import torch
+
+from models.config import DecoderConfig
+from models.omni import OmniModel
+from services.policy.engine.executor import Weights
+from services.policy.engine.native.decoder import check_config
+from services.policy.engine.native.executor import NativeWeights
+from services.policy.engine.native.packed import Precision
+from services.policy.engine.torch_executor import torch_weights
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """`precision` is that of the decoder's weights, and on CUDA of the cache."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    precision: Precision = Precision.FLOAT32
+
+
+def resolve_device(wanted: Device) -> Literal["cpu", "cuda"]:
+    """What "auto" means on this machine. ValueError for a device that it does not have."""
+    has_triton, has_cuda = find_spec("triton") is not None, torch.cuda.is_available()
+    if wanted == "auto":
+        return "cuda" if has_cuda and has_triton else "cpu"
+    if wanted == "cuda" and not has_cuda:
+        raise ValueError("torch sees no CUDA device; install a CUDA build of torch, or take cpu")
+    if wanted == "cuda" and not has_triton:
+        raise ValueError("Triton's compiler is missing; install attune[gpu], or take cpu")
+    return wanted
+
+
+def weights_of(model: OmniModel, placement: Placement) -> Weights:
+    """A model's weights, ready to run where they are placed."""
+    if placement.device == "cpu" and _fits_kernels(model.config.decoder):
+        return NativeWeights(model, placement.precision)
+    dtype = _dtype(placement.precision)
+    if placement.device == "cpu":
+        return torch_weights(model, torch.device("cpu"), dtype)
+    from services.policy.engine.cuda.weights import cuda_weights  # imports Triton
+
+    return cuda_weights(model, torch.device("cuda"), dtype)
+
+
+def _dtype(precision: Precision) -> torch.dtype:
+    match precision:
+        case Precision.FLOAT32:
+            return torch.float32
+        case Precision.BFLOAT16:
+            return torch.bfloat16
+        case Precision.INT8:
+            raise ValueError("int8 runs on the compiled CPU kernels alone; take bfloat16")
+
+
+def _fits_kernels(config: DecoderConfig) -> bool:
+    try:
+        check_config(config)
+    except ValueError:
+        return False
+    return True
