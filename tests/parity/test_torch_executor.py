@@ -17,16 +17,14 @@ from services.policy.engine.executor import FlatStep
 from services.policy.engine.limits import EngineLimits
 from services.policy.engine.paged_attention import PagedAttention, plan_step
 from services.policy.engine.placement import Placement, resolve_device, weights_of
-from services.policy.engine.request import Group, OutputMode
 from services.policy.engine.served_model import served_model
 from services.policy.engine.torch_cache import TorchCache
 from services.policy.engine.torch_executor import DefinedDecoder, TorchWeights, torch_weights
+from tests.support.engine_parity import assert_same_samples, groups_of_all_kinds
 from tests.unit.policy.tiny_policy import (
     CONFIG,
-    NUM_CODES,
     dense_logits,
     generate,
-    heard_and_seen,
     make_group,
     make_preprocessor,
     make_served,
@@ -45,19 +43,6 @@ def on_torch(served, dtype=torch.float32):
     return replace(served, weights=torch_weights(served.model, CPU, dtype))
 
 
-def groups_of_all_kinds(served):
-    image = {"output": OutputMode.IMAGE, "max_tokens": NUM_CODES + 1}
-    groups = [
-        make_group(served, "what colour is it?", 1, 3, 0, max_tokens=30, ignore_eos=True),
-        make_group(served, "a red circle " * 9, None, 2, 1, temperature=0.7, top_p=0.8),
-        make_group(served, "what?", 2, 2, 2, temperature=0.0, max_tokens=20),
-        make_group(served, "draw: yes", None, 2, 3, guidance_scale=3.0, **image),
-        make_group(served, "draw: no", None, 1, 4, top_k=5, guidance_scale=2.0, **image),
-    ]
-    prompt = served.preprocessor.encode(heard_and_seen("what is it?", 1), False)
-    return [*groups, Group(5, prompt, groups[0].sampling, 2)]
-
-
 @pytest.mark.parametrize("max_prefill_tokens", [512, 11])
 def test_same_tokens_and_logprobs_as_the_compiled_kernels(served, max_prefill_tokens):
     groups = groups_of_all_kinds(served)
@@ -66,12 +51,7 @@ def test_same_tokens_and_logprobs_as_the_compiled_kernels(served, max_prefill_to
     with running_engine(EngineLimits(max_prefill_tokens=max_prefill_tokens)) as engine:
         got = generate(engine, on_torch(served), groups)
         assert not engine._observer.errors
-    for ours, theirs in zip(got, wanted, strict=True):
-        assert np.array_equal(ours.token_ids_T, theirs.token_ids_T)
-        np.testing.assert_allclose(ours.logprobs_T, theirs.logprobs_T, atol=1e-5)
-        np.testing.assert_allclose(ours.kept_mass_T, theirs.kept_mass_T, atol=1e-5)
-        for ids, their_ids in zip(ours.supports, theirs.supports, strict=True):
-            assert np.array_equal(ids, their_ids)
+    assert_same_samples(got, wanted, within=1e-5)
 
 
 def test_sizes_that_the_kernels_refuse_are_served_by_the_definition():
