@@ -56,9 +56,9 @@ def test_swiglu(device, dtype, mlp_width):
 
 
 def some_step(device):
-    """Three rows and two chunks, on pages in a random order."""
+    """Three rows, a chunk and a row with guesses, on pages in a random order."""
     tables_SN = np.random.default_rng(1).permutation(20).astype(np.int32).reshape(5, 4)
-    positions = [[40], [0], [15], list(range(14, 20)), list(range(3))]
+    positions = [[40], [0], [15], list(range(14, 24)), list(range(3))]
     lengths = [len(each) for each in positions]
     return FlatStep(
         torch.zeros(sum(lengths), 1, device=device),

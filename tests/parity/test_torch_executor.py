@@ -87,7 +87,7 @@ def test_tokens_of_several_sequences_may_come_in_any_order():
     config = DecoderConfig(vocab_size=8, width=24, num_layers=2, num_heads=4, num_kv_heads=2,
                            head_size=6, mlp_width=20)  # fmt: skip
     decoder = Decoder(config).eval().requires_grad_(False)
-    lengths = [1, 5, 16, 17, 33, 1]
+    lengths = [1, 5, 9, 17, 33, 1]
     inputs = [torch.randn(length, 24) for length in lengths]
     dense = [
         decoder(each[None], torch.arange(len(each))[None], DenseAttention())[0] for each in inputs
@@ -105,8 +105,8 @@ def test_tokens_of_several_sequences_may_come_in_any_order():
 
 
 def test_a_chunk_must_not_leave_a_gap():
-    arrays = (np.array(a, np.int32) for a in ([0, 2], [0, 0], [[0]]))
-    step = FlatStep(torch.zeros(2, 4), *arrays, np.zeros(0, np.int64))
+    arrays = (np.array(a, np.int32) for a in ([0, *range(2, 11)], [0] * 10, [[0]]))
+    step = FlatStep(torch.zeros(10, 4), *arrays, np.zeros(0, np.int64))
     with pytest.raises(AssertionError, match="not consecutive"):
         plan_step(step, CPU)
 

@@ -1,10 +1,10 @@
 """Attention over pages of the cache, for tokens of any sequences in one list.
 
-Tokens that are alone in their sequence go through `attend_rows`, in whose place a kernel may be
-given; several of one sequence, a chunk of its prompt, through dense attention over its pages.
-Legend: T tokens, S sequences, R tokens that are alone in theirs, C tokens of a chunk, M pages of a
-sequence, N pages of the cache, P places of a page, H heads, J key-value heads, K head size,
-L length.
+Where a sequence has a few tokens, its next and guesses at what follows, each goes as a row of its
+own through `attend_rows`, in whose place a kernel may be given; many of one sequence, a chunk of
+its prompt, go together through dense attention over its pages.
+Legend: T tokens, S sequences, R rows, C tokens of a chunk, M pages of a sequence, N pages of the
+cache, P places of a page, H heads, J key-value heads, K head size, L length.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,8 @@ from torch.nn.attention.bias import causal_lower_right
 from services.policy.engine.executor import FlatStep
 from services.policy.engine.pages import PAGE_TOKENS
 from services.policy.engine.torch_cache import TorchCache
+
+MOST_ROWS = 8  # of one sequence; more are a chunk
 
 # (query_RHK, keys_NJPK, values_NJPK, tables_RM, lengths_R) to mixed_RHK.
 RowAttention = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -52,7 +54,8 @@ def plan_step(step: FlatStep, device: torch.device) -> StepPlan:
     order_T = np.lexsort((step.positions_T, step.table_of_T))
     starts = np.flatnonzero(np.diff(step.table_of_T[order_T], prepend=-1))
     groups = np.split(order_T, starts[1:])
-    rows_R = np.sort(np.array([group[0] for group in groups if len(group) == 1], np.int64))
+    few = [group for group in groups if len(group) <= MOST_ROWS]
+    rows_R = np.sort(np.concatenate([np.zeros(0, np.int64), *few]))
     num_pages = step.positions_T.max(initial=0) // PAGE_TOKENS + 1
     tables_SM = np.ascontiguousarray(step.tables_SN[:, :num_pages])
 
@@ -60,7 +63,7 @@ def plan_step(step: FlatStep, device: torch.device) -> StepPlan:
         return torch.from_numpy(array).to(device, torch.int32)
 
     chunks = []
-    for group in (group for group in groups if len(group) > 1):
+    for group in (group for group in groups if len(group) > MOST_ROWS):
         first, length = step.positions_T[group[0]], int(step.positions_T[group[-1]]) + 1
         assert length - first == len(group), "a chunk's positions are not consecutive"
         pages_M = tables_SM[step.table_of_T[group[0]], : -(-length // PAGE_TOKENS)]

@@ -27,8 +27,8 @@ def step(tables: list[int], num_tables: int, wanted: list[int]) -> FlatStep:
     )
 
 
-def test_only_steps_of_one_token_per_row_are_replayed() -> None:
+def test_only_steps_without_prompts_are_replayed() -> None:
     assert is_decode(step([0, 1, 2], 3, [0, 1, 2]))
+    assert is_decode(step([0, 1, 1, 1], 2, [0, 1, 2, 3]))  # with two guesses
     assert not is_decode(step([0, 1, 1], 2, [0, 2]))  # a chunk of a prompt
-    assert not is_decode(step([1, 0], 2, [0, 1]))
-    assert not is_decode(step([0, 1], 2, [1]))
+    assert not is_decode(step([0] * 9, 1, list(range(9))))

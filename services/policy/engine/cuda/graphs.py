@@ -1,4 +1,4 @@
-"""Decode steps as CUDA graphs: a step of one token per row is replayed at the next larger size.
+"""Decode steps as CUDA graphs: a step without prompts is replayed at the next larger size.
 
 A graph is captured when its size first comes up, and belongs to one cache. Rows that only fill a
 size read and write the cache's scratch page. Steps with chunks of prompts run as they come.
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.config import DecoderConfig
 from services.policy.engine.executor import FlatStep
-from services.policy.engine.paged_attention import StepPlan
+from services.policy.engine.paged_attention import MOST_ROWS, StepPlan
 from services.policy.engine.torch_cache import TorchCache
 
 _LAST_DOUBLED = 64
@@ -62,10 +62,9 @@ def graph_size(num_rows: int) -> int:
 
 
 def is_decode(step: FlatStep) -> bool:
-    """Whether each sequence has one token, in order, and all states are wanted."""
-    every = np.arange(len(step.positions_T))
-    is_single = len(step.tables_SN) == len(every) and np.array_equal(step.table_of_T, every)
-    return is_single and np.array_equal(step.wanted_W, every)
+    """Whether all tokens go as rows, and all states are wanted in their order."""
+    is_all_wanted = np.array_equal(step.wanted_W, np.arange(len(step.positions_T)))
+    return is_all_wanted and np.bincount(step.table_of_T).max(initial=0) <= MOST_ROWS
 
 
 class _DecodeGraph:
@@ -90,7 +89,7 @@ class _DecodeGraph:
         num_rows = len(step.positions_T)
         indices = self._filler.copy()
         indices[:num_rows, 0] = step.positions_T
-        indices[:num_rows, 1:] = step.tables_SN
+        indices[:num_rows, 1:] = step.tables_SN[step.table_of_T]
         self._indices.copy_(torch.from_numpy(indices))
         self._hidden_BD[:num_rows] = step.hidden_TD
         self._graph.replay()
