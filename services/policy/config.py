@@ -10,6 +10,8 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 import models
 from services.common.config import DecodingConfig
 from services.policy.engine.limits import EngineLimits
+from services.policy.engine.native.packed import Precision
+from services.policy.engine.placement import CudaPrecision, Device, Placement, resolve_device
 
 
 class PolicyConfig(DecodingConfig):
@@ -24,6 +26,8 @@ class PolicyConfig(DecodingConfig):
         description="put into an empty version store as the aliases stable and base",
     )
 
+    device: Device = Field("auto", description="auto takes CUDA where torch and Triton can")
+    cuda_precision: CudaPrecision = Field("bfloat16", description="of weights and cache on CUDA")
     max_rows: int = Field(256, ge=1, description="rows of a batch; a guided sample takes two")
     reserved_rows: int = Field(32, ge=0, description="further rows for interactive requests")
     max_prefill_tokens: int = Field(512, ge=1, description="prompt tokens computed in one step")
@@ -54,6 +58,12 @@ class PolicyConfig(DecodingConfig):
     spool_max_files: int = Field(10_000, ge=1, description="trajectories kept; the oldest are lost")
     spool_max_mib: int = Field(512, ge=1, description="the same, by size")
 
+    @field_validator("device")
+    @classmethod
+    def _resolve_device(cls, wanted: Device) -> Device:
+        """Here, so that what is logged at start says where versions run."""
+        return resolve_device(wanted)
+
     @field_validator("shared_roots", mode="before")
     @classmethod
     def _split_roots(cls, value: Any) -> Any:
@@ -61,6 +71,13 @@ class PolicyConfig(DecodingConfig):
             return value
         # A flag that is given twice arrives joined by a comma.
         return [part for part in value.replace(",", os.pathsep).split(os.pathsep) if part]
+
+    @property
+    def placement(self) -> Placement:
+        """Where versions run."""
+        if self.device != "cuda":
+            return Placement()
+        return Placement("cuda", Precision[self.cuda_precision.upper()])
 
     @property
     def engine_limits(self) -> EngineLimits:

@@ -17,6 +17,7 @@ from protos.v1.versions_pb2 import ModelRef
 from services.common.errors import FailedPrecondition, InvalidArgument
 from services.common.version_store import VersionStore, verify
 from services.policy.engine.engine import Engine
+from services.policy.engine.placement import Placement
 from services.policy.engine.request import Job
 from services.policy.engine.served_model import ServedModel, served_model
 
@@ -37,10 +38,16 @@ class Residents:
     """Loads versions when they are asked for; frees those that nobody needs."""
 
     def __init__(
-        self, store: VersionStore, engine: Engine, kept_retired: int, max_resident: int
+        self,
+        store: VersionStore,
+        engine: Engine,
+        placement: Placement,
+        kept_retired: int,
+        max_resident: int,
     ) -> None:
         self.store = store
         self._engine = engine
+        self._placement = placement
         self._kept_retired = kept_retired
         self._max_resident = max_resident
         self._residents: dict[str, Resident] = {}
@@ -110,7 +117,9 @@ class Residents:
     async def _loaded(self, version: str) -> Resident:
         """Requests that come at the same time share one load."""
         if version not in self._loading:
-            task = asyncio.create_task(asyncio.to_thread(_load, self.store, version))
+            task = asyncio.create_task(
+                asyncio.to_thread(_load, self.store, version, self._placement)
+            )
             task.add_done_callback(lambda _: self._loading.pop(version))
             self._loading[version] = task
         return await asyncio.shield(self._loading[version])
@@ -167,10 +176,10 @@ class Lease:
         self.close()
 
 
-def _load(store: VersionStore, version: str) -> Resident:
+def _load(store: VersionStore, version: str, placement: Placement) -> Resident:
     folder = store.folder(KIND, version)
     verify(folder, store.manifest(KIND, version))
-    return Resident(served_model(version, checkpoint.load(folder)))
+    return Resident(served_model(version, checkpoint.load(folder), placement))
 
 
 def _can_continue(old: ServedModel, new: ServedModel) -> bool:

@@ -47,7 +47,9 @@ def open_servicers(config: PolicyConfig) -> OpenServicers:
         async with AsyncExitStack() as stack:
             pusher = await stack.enter_async_context(_spooling(config, metrics))
             engine = stack.enter_context(_running(Engine(config.engine_limits, metrics)))
-            residents = Residents(store, engine, config.kept_retired, config.max_resident)
+            residents = Residents(
+                store, engine, config.placement, config.kept_retired, config.max_resident
+            )
             media = MediaCache(config.media_cache_mib << 20)
             decode = stack.enter_context(media_decoder(config, registry))
             prompts = PromptReader(config, media, decode)

@@ -141,7 +141,7 @@ class WeightUpdates:
         stored = self._store.put(KIND, folder, fingerprint, manifest.metadata)
         if stored.version != manifest.version:
             raise InvalidArgument(f"{folder} holds files that the manifest does not name")
-        return served_model(manifest.version, loaded)
+        return served_model(manifest.version, loaded, self._config.placement)
 
     def _check_manifest(self, manifest: Manifest) -> None:
         if manifest.kind != KIND:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from models.attention import DenseAttention
 from models.checkpoint import Checkpoint
@@ -13,10 +14,11 @@ from models.config import DecoderConfig
 from models.decoder import Decoder
 from models.grammar import Kind
 from models.omni import OmniModel
+from services.policy.config import PolicyConfig
 from services.policy.engine.executor import FlatStep
 from services.policy.engine.limits import EngineLimits
 from services.policy.engine.paged_attention import PagedAttention, plan_step
-from services.policy.engine.placement import Placement, resolve_device, weights_of
+from services.policy.engine.placement import weights_of
 from services.policy.engine.served_model import served_model
 from services.policy.engine.torch_cache import TorchCache
 from services.policy.engine.torch_executor import DefinedDecoder, TorchWeights, torch_weights
@@ -52,6 +54,17 @@ def test_same_tokens_and_logprobs_as_the_compiled_kernels(served, max_prefill_to
         got = generate(engine, on_torch(served), groups)
         assert not engine._observer.errors
     assert_same_samples(got, wanted, within=1e-5)
+
+
+def test_guesses_are_rows_that_draw_the_same_tokens(served):
+    """Greedy answers of a random model soon repeat themselves, which suits guesses."""
+    settings = {"temperature": 0.0, "max_tokens": 100, "ignore_eos": True}
+    group = make_group(served, "a red circle", None, 1, 0, **settings)
+    with running_engine(EngineLimits(max_drafted_rows=0)) as engine:
+        wanted = generate(engine, served, [group])
+    with running_engine() as engine:
+        assert_same_samples(generate(engine, on_torch(served), [group]), wanted, within=1e-5)
+        assert len(engine._observer.steps) < 80
 
 
 def test_sizes_that_the_kernels_refuse_are_served_by_the_definition():
@@ -129,7 +142,7 @@ def test_a_copied_page_is_seen_like_the_first():
 def test_a_device_that_is_not_there_is_refused_and_auto_takes_what_there_is(served):
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
-    assert resolve_device("auto") == resolve_device("cpu") == "cpu"
-    with pytest.raises(ValueError, match="no CUDA device; install a CUDA build of torch, or take"):
-        resolve_device("cuda")
-    assert weights_of(served.model, Placement()).cache_kind == "native"
+    assert PolicyConfig().device == PolicyConfig(device="cpu").device == "cpu"
+    with pytest.raises(ValidationError, match="no CUDA device; install a CUDA build of torch, or"):
+        PolicyConfig(device="cuda")
+    assert weights_of(served.model, PolicyConfig().placement).cache_kind == "native"

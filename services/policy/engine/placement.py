@@ -15,6 +15,7 @@ from services.policy.engine.native.packed import Precision
 from services.policy.engine.torch_executor import torch_weights
 
 Device = Literal["auto", "cpu", "cuda"]
+CudaPrecision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True)
