@@ -25,27 +25,28 @@ def decoder(cuda):
     return FusedDecoder(Decoder(CONFIG).requires_grad_(False), cuda, torch.float32)
 
 
-def step_of(device, num_rows, position, seed):
-    """Each row has four pages of its own."""
+def step_of(device, num_rows, position, seed, num_guesses=0):
+    """Each row has four pages of its own; the last has guesses besides its next token."""
     generator = torch.Generator().manual_seed(seed)
+    every = np.arange(num_rows + num_guesses)
     return FlatStep(
-        torch.randn(num_rows, CONFIG.width, generator=generator).to(device),
-        np.full(num_rows, position, np.int32),
-        np.arange(num_rows, dtype=np.int32),
+        torch.randn(len(every), CONFIG.width, generator=generator).to(device),
+        (position + np.maximum(0, every - num_rows + 1)).astype(np.int32),
+        np.minimum(every, num_rows - 1).astype(np.int32),
         np.arange(NUM_PAGES, dtype=np.int32).reshape(-1, 4)[:num_rows],
-        np.arange(num_rows),
+        every,
     )
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("num_rows", [1, 3, 16])
-def test_replayed_steps_equal_eager_ones(decoder, cuda, num_rows):
+@pytest.mark.parametrize(("num_rows", "num_guesses"), [(1, 0), (3, 0), (16, 0), (2, 5)])
+def test_replayed_steps_equal_eager_ones(decoder, cuda, num_rows, num_guesses):
     from services.policy.engine.cuda.graphs import DecodeGraphs
 
     eager, replayed = (TorchCache(CONFIG, NUM_PAGES, cuda, torch.float32) for _ in range(2))
     graphs = DecodeGraphs(decoder)
     for position in range(40):
-        step = step_of(cuda, num_rows, position, seed=position)
+        step = step_of(cuda, num_rows, position, position, num_guesses)
         copy = replace(step, hidden_TD=step.hidden_TD.clone())
         wanted = decoder.run(step, eager)
         torch.testing.assert_close(graphs.run(copy, replayed), wanted, atol=1e-5, rtol=1e-5)

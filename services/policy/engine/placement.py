@@ -1,5 +1,7 @@
 """Where versions run, and what their weights become there: the one place that chooses."""
 
+import os
+import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal
@@ -28,14 +30,10 @@ class Placement:
 
 def resolve_device(wanted: Device) -> Literal["cpu", "cuda"]:
     """What "auto" means on this machine. ValueError for a device that it does not have."""
-    has_triton, has_cuda = find_spec("triton") is not None, torch.cuda.is_available()
-    if wanted == "auto":
-        return "cuda" if has_cuda and has_triton else "cpu"
-    if wanted == "cuda" and not has_cuda:
-        raise ValueError("torch sees no CUDA device; install a CUDA build of torch, or take cpu")
-    if wanted == "cuda" and not has_triton:
-        raise ValueError("Triton's compiler is missing; install attune[gpu], or take cpu")
-    return wanted
+    missing = _missing_for_cuda()
+    if wanted == "cuda" and missing is not None:
+        raise ValueError(f"{missing}, or take cpu")
+    return "cuda" if wanted != "cpu" and missing is None else "cpu"
 
 
 def weights_of(model: OmniModel, placement: Placement) -> Weights:
@@ -58,6 +56,17 @@ def _dtype(precision: Precision) -> torch.dtype:
             return torch.bfloat16
         case Precision.INT8:
             raise ValueError("int8 runs on the compiled CPU kernels alone; take bfloat16")
+
+
+def _missing_for_cuda() -> str | None:
+    """What the CUDA path lacks on this machine, and what to do."""
+    if not torch.cuda.is_available():
+        return "torch sees no CUDA device; install a driver and a CUDA build of torch"
+    if find_spec("triton") is None:
+        return "Triton is not installed; install attune[gpu]"
+    if not any(map(shutil.which, (os.environ.get("CC", ""), "gcc", "clang"))):
+        return "Triton finds no C compiler, with which it builds launchers; install gcc"
+    return None
 
 
 def _fits_kernels(config: DecoderConfig) -> bool:
