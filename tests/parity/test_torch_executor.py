@@ -9,20 +9,23 @@ import torch
 from pydantic import ValidationError
 
 from models.attention import DenseAttention
-from models.checkpoint import Checkpoint
+from models.checkpoint import Checkpoint, load
 from models.config import DecoderConfig
 from models.decoder import Decoder
 from models.grammar import Kind
 from models.omni import OmniModel
+from models.preprocessing.conversation import Role, Text, Turn
 from services.policy.config import PolicyConfig
 from services.policy.engine.executor import FlatStep
 from services.policy.engine.limits import EngineLimits
 from services.policy.engine.paged_attention import PagedAttention, plan_step
 from services.policy.engine.placement import weights_of
+from services.policy.engine.request import Group, Sampling
 from services.policy.engine.served_model import served_model
 from services.policy.engine.torch_cache import TorchCache
 from services.policy.engine.torch_executor import DefinedDecoder, TorchWeights, torch_weights
 from tests.support.engine_parity import assert_same_samples, groups_of_all_kinds
+from tests.support.family_folders import write_llama
 from tests.unit.policy.tiny_policy import (
     CONFIG,
     dense_logits,
@@ -73,6 +76,17 @@ def test_sizes_that_the_kernels_refuse_are_served_by_the_definition():
     served = served_model("odd", Checkpoint(model, make_preprocessor()))
     assert isinstance(served.weights, TorchWeights)
     assert_near_dense_passes(served, within=2e-5)
+
+
+def test_a_model_without_encoders_and_with_a_tied_head_runs_as_on_the_compiled_kernels(tmp_path):
+    write_llama(tmp_path)
+    served = served_model("text only", load(tmp_path))
+    prompt = served.preprocessor.encode((Turn(Role.USER, (Text("what colour is it?"),)),))
+    group = Group(0, prompt, Sampling(max_tokens=8, seed=3, ignore_eos=True), num_samples=2)
+    with running_engine() as engine:
+        wanted = generate(engine, served, [group])
+    with running_engine() as engine:
+        assert_same_samples(generate(engine, on_torch(served), [group]), wanted, within=1e-5)
 
 
 def test_bfloat16_stays_near_float32(served):

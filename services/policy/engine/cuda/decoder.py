@@ -25,6 +25,7 @@ from services.policy.engine.torch_cache import TorchCache
 class _Layer:
     input_norm_D: Tensor
     qkv_AD: Tensor
+    qkv_bias_A: Tensor | None
     output_DA: Tensor
     post_norm_D: Tensor
     gate_up_2MD: Tensor
@@ -51,7 +52,7 @@ class FusedDecoder:
         update_TD = None
         for index, layer in enumerate(self._layers):
             normed_TD = add_rms_norm(hidden_TD, update_TD, layer.input_norm_D, config.norm_eps)
-            qkv_TA = F.linear(normed_TD, layer.qkv_AD)
+            qkv_TA = F.linear(normed_TD, layer.qkv_AD, layer.qkv_bias_A)
             qkv_TAK = qkv_TA.view(len(qkv_TA), -1, config.head_size)
             query_THK = rotate_and_store(qkv_TAK, self._angles, plan, *cache.layer(index))
             mixed_THK = attention.mix(index, query_THK)
@@ -64,9 +65,12 @@ class FusedDecoder:
     def _pack(self, layer: torch.nn.Module) -> _Layer:
         assert isinstance(layer, DecoderLayer)
         attention, mlp = layer.self_attn, layer.mlp
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        biases = [projection.bias for projection in projections if projection.bias is not None]
         return _Layer(
             self._packed(layer.input_layernorm.weight),
-            self._packed(attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight),
+            self._packed(*(projection.weight for projection in projections)),
+            self._packed(*biases) if biases else None,
             self._packed(attention.o_proj.weight),
             self._packed(layer.post_attention_layernorm.weight),
             self._packed(mlp.gate_proj.weight, mlp.up_proj.weight),
