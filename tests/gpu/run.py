@@ -21,7 +21,7 @@ from models.omni import OmniModel
 from services.policy.engine.executor import FlatStep
 from services.policy.engine.limits import EngineLimits
 from services.policy.engine.memory import num_pages_in
-from services.policy.engine.native.packed import Crew
+from services.policy.engine.native.packed import Crew, Precision
 from services.policy.engine.pages import PAGE_TOKENS
 from services.policy.engine.placement import Placement
 from services.policy.engine.served_model import ServedModel, served_model
@@ -54,7 +54,8 @@ def main() -> int:
     print("\n| model | requests | engine, tokens/s | decoder alone | floor | engine of floor |")
     print("|-|-|-|-|-|-|")
     for name, config in DECODERS.items():
-        served = served_model("bench", random_checkpoint(config), Placement("cuda"))
+        placement = Placement("cuda", Precision.BFLOAT16)
+        served = served_model("bench", random_checkpoint(config), placement)
         for num_rows in CONCURRENCIES:
             engine, alone = engine_speed(served, num_rows), decoder_speed(served, num_rows)
             floor = num_rows / step_floor_s(config, num_rows, device)
