@@ -88,15 +88,14 @@ def attend_part_kernel(
     query_GK = tl.load(
         query_RHK + head_G[:, None] * head_size + columns_K[None, :], mask=is_query_GK, other=0.0
     )
+    table_M = tables_RM + row * pages_per_table
     peak_G = tl.full([BLOCK_G], float("-inf"), tl.float32)
     total_G = tl.zeros([BLOCK_G], tl.float32)
     mixed_GK = tl.zeros([BLOCK_G, BLOCK_K], tl.float32)
     for first in range(start, stop, BLOCK_L):
         tokens_L = first + tl.arange(0, BLOCK_L)
         is_seen_L = tokens_L < stop
-        page_L = tl.load(
-            tables_RM + row * pages_per_table + tokens_L // PAGE_TOKENS, mask=is_seen_L, other=0
-        ).to(tl.int64)
+        page_L = tl.load(table_M + tokens_L // PAGE_TOKENS, mask=is_seen_L, other=0).to(tl.int64)
         place_L = (page_L * num_kv_heads + kv_head) * PAGE_TOKENS + tokens_L % PAGE_TOKENS
         places_LK = place_L[:, None] * head_size + columns_K[None, :]
         is_seen_LK = is_seen_L[:, None] & is_column_K[None, :]

@@ -108,12 +108,7 @@ def draw_kernel(
     bias_V = None if bias_BV is None else bias_BV + bias * num_ids
     is_kept_V = None if is_kept_RV is None else is_kept_RV + row * num_ids
 
-    peaks = tl.full([BLOCK_V], float("-inf"), tl.float32)
-    for start in range(0, num_ids, BLOCK_V):
-        ids = start + tl.arange(0, BLOCK_V)
-        scores = _scores(logits_V, blank_V, bias_V, scale, temperature, ids, ids < num_ids)
-        peaks = tl.maximum(peaks, scores)
-    peak = tl.max(peaks, axis=0)
+    peak = _peak(logits_V, blank_V, bias_V, scale, temperature, num_ids, BLOCK_V)
     totals = tl.zeros([BLOCK_V], tl.float64)
     allowed = tl.zeros([BLOCK_V], tl.float64)
     for start in range(0, num_ids, BLOCK_V):
@@ -149,6 +144,25 @@ def draw_kernel(
             scores = _scores(logits_V, blank_V, bias_V, scale, temperature, ids, is_id)
             logprobs = scores - peak - log_total
             tl.store(logprobs_RV + row * num_ids + ids, logprobs, mask=is_id)
+
+
+@triton.jit
+def _peak(
+    logits_V: tl.tensor,
+    blank_V: tl.tensor,
+    bias_V: tl.tensor,
+    scale: tl.tensor,
+    temperature: tl.tensor,
+    num_ids: tl.tensor,
+    BLOCK_V: tl.constexpr,
+) -> tl.tensor:
+    """The highest score."""
+    peaks = tl.full([BLOCK_V], float("-inf"), tl.float32)
+    for start in range(0, num_ids, BLOCK_V):
+        ids = start + tl.arange(0, BLOCK_V)
+        scores = _scores(logits_V, blank_V, bias_V, scale, temperature, ids, ids < num_ids)
+        peaks = tl.maximum(peaks, scores)
+    return tl.max(peaks, axis=0)
 
 
 @triton.jit
