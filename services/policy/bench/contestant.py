@@ -113,14 +113,16 @@ def main() -> None:
     contestant = Contestant()
     for line in sys.stdin:
         order = json.loads(line)
-        if (what := order.pop("do")) == "stop":
-            break
-        run = {
-            "load": contestant.load,
-            "generate": contestant.generate,
-            "roofline": measure_roofline,
-        }[what]
-        print(json.dumps(run(**order)), flush=True)
+        match order.pop("do"):
+            case "load":
+                result = contestant.load(**order)
+            case "generate":
+                result = contestant.generate(**order)
+            case "roofline":
+                result = measure_roofline(**order)
+            case _:
+                break
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

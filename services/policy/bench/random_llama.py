@@ -49,7 +49,7 @@ def _weight(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     """Norms are one; rows of matrices have a norm of about one."""
     if len(shape) == 1:
         return torch.ones(shape)
-    return torch.randn(shape, generator=generator) / shape[1] ** 0.5
+    return torch.randn(shape, generator=generator).div(shape[1] ** 0.5)
 
 
 def _shapes(size: Size) -> dict[str, tuple[int, ...]]:

@@ -76,4 +76,4 @@ def roofline_tokens_per_s(case: Case, model: Model, machine: dict[str, Any]) -> 
     weight_bytes = model.num_multiplied * (2 if model.dtype == "bfloat16" else 4)
     steps_per_s = machine["read_gb_per_s"] * 1e9 / weight_bytes
     products_per_s = machine[f"{model.dtype}_gflop_per_s"] * 1e9 / (2 * model.num_multiplied)
-    return min(steps_per_s * case.num_rows, float(products_per_s))
+    return float(min(steps_per_s * case.num_rows, products_per_s))
