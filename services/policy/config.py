@@ -32,6 +32,7 @@ class PolicyConfig(DecodingConfig):
     reserved_rows: int = Field(32, ge=0, description="further rows for interactive requests")
     max_prefill_tokens: int = Field(512, ge=1, description="prompt tokens computed in one step")
     cache_mib: int = Field(1024, ge=1, description="keys and values, of versions of one shape")
+    prefix_cache_mib: int = Field(256, ge=0, description="of them, kept to be found again")
     feature_cache_mib: int = Field(64, ge=0, description="encoded media, kept by content")
     max_waiting_samples: int = Field(8192, ge=1, description="bound of the queue")
 
@@ -88,5 +89,6 @@ class PolicyConfig(DecodingConfig):
             max_prefill_tokens=self.max_prefill_tokens,
             max_waiting_samples=self.max_waiting_samples,
             cache_bytes=self.cache_mib << 20,
+            prefix_cache_bytes=self.prefix_cache_mib << 20,
             feature_cache_bytes=self.feature_cache_mib << 20,
         )

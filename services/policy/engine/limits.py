@@ -30,6 +30,7 @@ class EngineLimits:
     max_drafted_rows: int = 2  # rows at once for which answers are guessed ahead; 0: never
     max_waiting_samples: int = 8192
     cache_bytes: int = 1 << 30  # of keys and values
+    prefix_cache_bytes: int = 256 << 20  # of them, those that nothing uses and another may find
     feature_cache_bytes: int = 64 << 20  # of encoded media
     interactive_weight: int = 4  # shares of time of a version that an application waits for
 

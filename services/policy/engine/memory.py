@@ -24,7 +24,12 @@ def num_pages_in(num_bytes: int, config: DecoderConfig, element_bytes: int = 4) 
     return max(1, num_bytes // (per_token * PAGE_TOKENS))
 
 
-def cache_memory(weights: Weights, config: DecoderConfig, num_bytes: int) -> CacheMemory:
-    """Keys and values within a budget, where the weights are."""
-    num_pages = num_pages_in(num_bytes, config, weights.element_bytes)
-    return CacheMemory(PagePool(num_pages), weights.new_cache(num_pages))
+def cache_memory(
+    weights: Weights, config: DecoderConfig, num_bytes: int, idle_bytes: int
+) -> CacheMemory:
+    """Keys and values within a budget, where the weights are; and a budget for prefixes that are
+    only kept to be found again."""
+    num_pages, max_idle = (
+        num_pages_in(budget, config, weights.element_bytes) for budget in (num_bytes, idle_bytes)
+    )
+    return CacheMemory(PagePool(num_pages, max_idle), weights.new_cache(num_pages))

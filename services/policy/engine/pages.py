@@ -40,10 +40,15 @@ class Page:
 
 
 class PagePool:
-    """Hands out pages and takes them back. Not thread-safe: the engine's thread owns it."""
+    """Hands out pages and takes them back. Not thread-safe: the engine's thread owns it.
 
-    def __init__(self, num_pages: int) -> None:
+    A page that was never used takes no memory, so beyond `max_idle` findable pages the oldest is
+    used again before a new one is.
+    """
+
+    def __init__(self, num_pages: int, max_idle: int | None = None) -> None:
         self.num_pages = num_pages
+        self._max_idle = num_pages if max_idle is None else max_idle
         self._blank: list[Page] = []
         self._num_made = 0  # the others were never used
         self._idle: OrderedDict[int, Page] = OrderedDict()  # findable, not in use, oldest first
@@ -150,7 +155,7 @@ class PagePool:
         return siblings
 
     def _make_or_evict(self) -> None:
-        if self._num_made < self.num_pages:
+        if self._num_made < self.num_pages and len(self._idle) <= self._max_idle:
             self._blank.append(Page(self._num_made))
             self._num_made += 1
             return

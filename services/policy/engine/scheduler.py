@@ -115,5 +115,8 @@ class Scheduler:
         weights, config = served.weights, served.model.config.decoder
         shape = (weights.cache_kind, config.num_layers, config.num_kv_heads, config.head_size)
         if shape not in self._memories:
-            self._memories[shape] = cache_memory(weights, config, self._limits.cache_bytes)
+            limits = self._limits
+            self._memories[shape] = cache_memory(
+                weights, config, limits.cache_bytes, limits.prefix_cache_bytes
+            )
         return self._memories[shape]

@@ -68,6 +68,16 @@ def test_what_was_used_last_is_kept_longest():
     assert pool.find(ROOT, [content(1)]) == [page]
 
 
+def test_old_prefixes_are_used_again_before_pages_that_were_never_used():
+    pool = PagePool(100, max_idle=2)
+    for number in range(20):
+        pool.release(chain(pool, content(number)))
+        pool.check()
+    assert pool.find(ROOT, [content(0)]) == []
+    assert len(pool.find(ROOT, [content(19)])) == 1
+    assert pool.take().number < 3
+
+
 def test_a_page_is_free_when_its_last_user_leaves():
     pool = PagePool(2)
     [page] = chain(pool, content(1))
