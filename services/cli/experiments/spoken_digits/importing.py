@@ -1,6 +1,9 @@
 """Recordings with variants of those that are trained on, as files and rows of a task."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -21,22 +24,18 @@ def write_variants(
     seed: int,
     on_done: Callable[[int], None],
 ) -> dict[Path, list[Path]]:
-    """Files of the variants of each recording, by the recording's path.
+    """Files of the variants of each recording, by the recording's path; made on all cores.
 
     They depend on the recording, its number and the seed, so folds can share them.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    write = partial(_write_variants_of, folder=folder, num_variants=num_variants, seed=seed)
     variants: dict[Path, list[Path]] = {}
-    for recording in recordings:
-        samples, sample_rate = soundfile.read(recording.path, dtype="float32")
-        variants[recording.path] = []
-        for variant in range(num_variants):
-            place = (seed, recording.digit, recording.number, variant)
-            rng = np.random.default_rng([*place, *recording.speaker.encode()])
-            path = folder / f"{recording.path.stem}-{variant}.wav"
-            path.write_bytes(encode_wav(vary(samples, sample_rate, rng), sample_rate))
-            variants[recording.path].append(path)
-        on_done(1)
+    with ProcessPoolExecutor(mp_context=get_context("forkserver")) as processes:
+        written = processes.map(write, recordings, chunksize=20)
+        for recording, paths in zip(recordings, written, strict=True):
+            variants[recording.path] = paths
+            on_done(1)
     return variants
 
 
@@ -52,6 +51,20 @@ def rows_without(
         for path in (recording.path, *variants.get(recording.path, []))
     ]
     return train + [_row(r, r.path, "heldout", speaker) for r in splits["heldout"]]
+
+
+def _write_variants_of(
+    recording: Recording, folder: Path, num_variants: int, seed: int
+) -> list[Path]:
+    samples, sample_rate = soundfile.read(recording.path, dtype="float32")
+    paths = []
+    for variant in range(num_variants):
+        place = (seed, recording.digit, recording.number, variant)
+        rng = np.random.default_rng([*place, *recording.speaker.encode()])
+        path = folder / f"{recording.path.stem}-{variant}.wav"
+        path.write_bytes(encode_wav(vary(samples, sample_rate, rng), sample_rate))
+        paths.append(path)
+    return paths
 
 
 def _row(recording: Recording, path: Path, split: Split, task: str) -> TaskRow:
