@@ -49,7 +49,7 @@ def test_the_overview_says_who_serves_and_what_they_hold(http_client):
 def test_examples_are_items_of_the_world(http_client):
     examples = http_client.get("/api/examples").json()["examples"]
     assert [e["task"] for e in examples] == list(FAMILIES)
-    assert [e["output"] for e in examples] == ["text", "text", "image", "text"]
+    assert [e["output"] for e in examples] == ["text", "text", "image", "text", "text", "text"]
     assert all(e["text"] for e in examples if e["task"] != "speech")
     assert all(url.startswith("data:image/png;") for e in examples[:2] for url in e["media"])
 
