@@ -11,7 +11,13 @@ import models
 from services.common.config import DecodingConfig
 from services.policy.engine.limits import EngineLimits
 from services.policy.engine.native.packed import Precision
-from services.policy.engine.placement import CudaPrecision, Device, Placement, resolve_device
+from services.policy.engine.placement import (
+    CpuPrecision,
+    CudaPrecision,
+    Device,
+    Placement,
+    resolve_device,
+)
 
 
 class PolicyConfig(DecodingConfig):
@@ -27,6 +33,9 @@ class PolicyConfig(DecodingConfig):
     )
 
     device: Device = Field("auto", description="auto takes CUDA where torch and Triton can")
+    cpu_precision: CpuPrecision = Field(
+        "float32", description="of weights on CPU; a lower one is refused where it changes a model"
+    )
     cuda_precision: CudaPrecision = Field("bfloat16", description="of weights and cache on CUDA")
     max_rows: int = Field(256, ge=1, description="rows of a batch; a guided sample takes two")
     reserved_rows: int = Field(32, ge=0, description="further rows for interactive requests")
@@ -77,7 +86,7 @@ class PolicyConfig(DecodingConfig):
     def placement(self) -> Placement:
         """Where versions run."""
         if self.device != "cuda":
-            return Placement()
+            return Placement(precision=Precision[self.cpu_precision.upper()])
         return Placement("cuda", Precision[self.cuda_precision.upper()])
 
     @property

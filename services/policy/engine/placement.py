@@ -14,9 +14,11 @@ from services.policy.engine.executor import Weights
 from services.policy.engine.native.decoder import check_config
 from services.policy.engine.native.executor import NativeWeights
 from services.policy.engine.native.packed import Precision
+from services.policy.engine.precision_gate import check_precision
 from services.policy.engine.torch_executor import torch_weights
 
 Device = Literal["auto", "cpu", "cuda"]
+CpuPrecision = Literal["float32", "bfloat16", "int8"]
 CudaPrecision = Literal["float32", "bfloat16"]
 
 
@@ -37,9 +39,13 @@ def resolve_device(wanted: Device) -> Literal["cpu", "cuda"]:
 
 
 def weights_of(model: OmniModel, placement: Placement) -> Weights:
-    """A model's weights, ready to run where they are placed."""
+    """A model's weights, ready to run where they are placed. ValueError where a precision does not
+    suit them."""
     if placement.device == "cpu" and _fits_kernels(model.config.decoder):
-        return NativeWeights(model, placement.precision)
+        weights = NativeWeights(model, placement.precision)
+        if placement.precision is not Precision.FLOAT32:
+            check_precision(model, weights)
+        return weights
     dtype = _dtype(placement.precision)
     if placement.device == "cpu":
         return torch_weights(model, torch.device("cpu"), dtype)

@@ -45,6 +45,7 @@ class NativeWeights:
         decoder = model.language_model
         self._model = model
         self.config = decoder.config
+        self.precision = precision
         self.decoder = NativeDecoder(decoder, precision)
         self.norm_D = decoder.norm.weight.detach().float().contiguous()
         self.embedding_VD = embedding_VD(model)
