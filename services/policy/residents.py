@@ -15,6 +15,7 @@ from typing import Self
 from models import checkpoint
 from protos.v1.versions_pb2 import ModelRef
 from services.common.errors import FailedPrecondition, InvalidArgument
+from services.common.freed_memory import return_freed_memory
 from services.common.version_store import VersionStore, verify
 from services.policy.engine.engine import Engine
 from services.policy.engine.placement import Placement
@@ -136,6 +137,7 @@ class Residents:
             version = resident.served.version
             del self._residents[version]
             self._engine.drop_version(version)
+            return_freed_memory()
 
 
 class Lease:
