@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 Samples = NDArray[np.float32]
 
 _RATE_STEP = 100  # resampling ratios are whole numbers of hundredths
-_SPEEDS = (0.78, 1.28)
-_FORMANT_SHIFTS = (0.86, 1.16)
+# Wider ranges make digits of one another: a slow "three" has the formants of an "eight".
+_SPEEDS = (0.92, 1.09)
+_FORMANT_SHIFTS = (0.94, 1.06)
 _FRAME_S, _HOPS_PER_FRAME = 0.032, 4
 _ENVELOPE_S = 0.0025  # of the cepstrum: shorter than a high voice's period
 _MAX_SHIFT_GAIN = np.log(10.0)
-_STRETCHES = (0.75, 1.3)
-_MUTED_HZ = (0.0, 500.0)
+_STRETCHES = (0.85, 1.18)
+_MUTED_HZ = (0.0, 300.0)
 _GRAIN_S = 0.03
 _TILT_DB = 8.0  # of a filter's gain, at random over the band
-_NOISE_DB = (15.0, 45.0)  # of signal over noise
+_NOISE_DB = (20.0, 45.0)  # of signal over noise
 _LONGEST_PAUSE_S = 0.25
 
 
