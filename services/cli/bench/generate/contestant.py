@@ -5,7 +5,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -67,5 +67,6 @@ def running(name: str, command: str | None = None) -> Iterator[Contestant]:
                 process.kill()
                 process.wait()
             for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
+                with suppress(BrokenPipeError):  # an order that was never read
+                    if pipe is not None:
+                        pipe.close()
