@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from models.families.janus_config import JanusImageTokenizerConfig, JanusVisionConfig
-from models.section import Section
+from models.section import CodedPictures, Section
 
 
 class LinearRope(Section):
@@ -126,7 +126,7 @@ class VideoConfig(Section):
     time_width: int = Field(16, ge=2, description="sines and cosines of the frame's time")
 
 
-class ImageTokenizerConfig(Section):
+class ImageTokenizerConfig(CodedPictures):
     """VQ autoencoder of output pictures."""
 
     family: Literal["attune"] = "attune"
@@ -136,14 +136,6 @@ class ImageTokenizerConfig(Section):
     norm_groups: int = Field(8, ge=1)
     codebook_size: int = Field(256, ge=2)
     code_width: int = Field(8, ge=1)
-
-    @property
-    def grid(self) -> int:
-        return self.image_size >> (len(self.channels) - 1)
-
-    @property
-    def codes_per_image(self) -> int:
-        return self.grid**2
 
 
 class GenerationConfig(Section):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from models.section import Section
+from models.section import CodedPictures, Section
 
 Colour = tuple[float, float, float]
 
@@ -32,7 +32,7 @@ class JanusVisionConfig(Section):
         return self.grid**2
 
 
-class JanusImageTokenizerConfig(Section):
+class JanusImageTokenizerConfig(CodedPictures):
     """VQGAN autoencoder (Esser et al. 2021) of output pictures."""
 
     family: Literal["janus"] = "janus"
@@ -43,11 +43,3 @@ class JanusImageTokenizerConfig(Section):
     latent_channels: int = Field(256, ge=1)
     codebook_size: int = Field(16384, ge=2)
     code_width: int = Field(8, ge=1)
-
-    @property
-    def grid(self) -> int:
-        return self.image_size >> (len(self.channels) - 1)
-
-    @property
-    def codes_per_image(self) -> int:
-        return self.grid**2

@@ -244,8 +244,8 @@ class RolloutRequest(_message.Message):
     """idempotency key"""
     samples_per_prompt: _builtins.int
     deterministic: _builtins.bool
-    """Run in shapes fixed by this request alone, never merged with other traffic, so that the same
-    request gives the same bits again.
+    """The same request gives the same bits again on the same version: it never moves on to newer
+    weights, whatever allow_version_switch says.
     """
     allow_version_switch: _builtins.bool
     """Finish on newer weights when they arrive, recomputing the cache; otherwise on the first version."""

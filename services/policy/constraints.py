@@ -24,7 +24,8 @@ _V = TypeVar("_V")
 _MAX_CHARS = 64_000
 _MAX_REASON_CHARS = 500
 _MAX_COMPILED, _MAX_TOKENIZERS = 256, 8
-# Far below the library's own: what a bomb may cost is some tenths of a second and some megabytes.
+# The library's own, written down since they are what a bomb may cost (some tenths of a second for
+# each step), but for the states, of which each takes 1 to 2 kB. Errors do not repeat the grammar.
 _LIMITS = LLParserLimits(
     max_items_in_row=2_000,
     initial_lexer_fuel=1_000_000,
@@ -32,6 +33,7 @@ _LIMITS = LLParserLimits(
     step_max_items=50_000,
     max_lexer_states=50_000,
     max_grammar_size=500_000,
+    verbose_errors=False,
 )
 
 
@@ -58,7 +60,8 @@ class Follower:
     def error(self) -> str | None:
         if not self._matcher.is_error():
             return None
-        return f"the constraint cannot be followed: {self._matcher.get_error()}"
+        reason = self._matcher.get_error()[:_MAX_REASON_CHARS]
+        return f"the constraint cannot be followed: {reason}"
 
     def allow(self, is_allowed_V: NDArray[np.bool_]) -> None:
         if self._matcher.is_error():
@@ -87,10 +90,11 @@ class Constraints:
         if form is None:
             return None
         key = (preprocessor.fingerprint, form)
-        if key not in self._compiled:
+        made = self._compiled.get(key)
+        if made is None:
             made = await asyncio.to_thread(self._compile, form, preprocessor)
-            _remember(self._compiled, key, made, _MAX_COMPILED)
-        return self._compiled[key]
+        _remember(self._compiled, key, made, _MAX_COMPILED)
+        return made
 
     def _compile(self, form: Form, preprocessor: Preprocessor) -> CompiledConstraint:
         name = form.kind.replace("_", " ")
@@ -101,7 +105,8 @@ class Constraints:
         try:
             grammar = _grammar(form)
         except ValueError as error:
-            raise InvalidArgument(f"the {name} cannot be used: {error}") from error
+            reason = str(error)[:_MAX_REASON_CHARS]
+            raise InvalidArgument(f"the {name} cannot be used: {reason}") from error
         matcher = LLMatcher(self._tokenizer(preprocessor), grammar, log_level=0, limits=_LIMITS)
         if matcher.is_error():
             reason = matcher.get_error()[:_MAX_REASON_CHARS]
@@ -110,10 +115,11 @@ class Constraints:
 
     def _tokenizer(self, preprocessor: Preprocessor) -> LLTokenizer:
         key = preprocessor.fingerprint
-        if key not in self._tokenizers:
+        made = self._tokenizers.get(key)
+        if made is None:
             made = LLTokenizer(TokenizerWrapper(_Vocabulary(preprocessor.tokenizer)))
-            _remember(self._tokenizers, key, made, _MAX_TOKENIZERS)
-        return self._tokenizers[key]
+        _remember(self._tokenizers, key, made, _MAX_TOKENIZERS)
+        return made
 
 
 def _grammar(form: Form) -> str:
@@ -124,7 +130,9 @@ def _grammar(form: Form) -> str:
 
 
 def _remember(kept: OrderedDict[_K, _V], key: _K, value: _V, capacity: int) -> None:
+    """As the one used last."""
     kept[key] = value
+    kept.move_to_end(key)
     while len(kept) > capacity:
         kept.popitem(last=False)
 

@@ -83,21 +83,16 @@ class Batch:
     def has_work(self) -> bool:
         return bool(self.rows.count or self.prefills)
 
-    @property
-    def is_interactive(self) -> bool:
-        """Whether an application waits for any of it."""
-        jobs = {p.pending.job for p in self.prefills} | {s.job for s in self.rows.sequences}
-        return any(job.priority is Priority.INTERACTIVE for job in jobs)
-
-    def admit(self, pending: Pending) -> bool:
-        """Takes pages for sequences that wait, if there are enough for them and what runs.
-
-        Raises whatever their media make the encoders raise.
-        """
+    def prepare(self, pending: Pending) -> Prefill:
+        """What sequences begin from, its media encoded. Raises whatever the encoders raise."""
         prefill = prefill_of(pending, self._served)
         for track in prefill.tracks:
             track.encode(self._served, self._features)
-        root = (self._served.version, pending.job.tenant)
+        return prefill
+
+    def admit(self, prefill: Prefill) -> bool:
+        """Takes pages for what was prepared, if there are enough for it and what runs."""
+        root = (self._served.version, prefill.pending.job.tenant)
         if not prefill.take_pages(self._pool, root, num_spare=self.rows.count):
             return False
         self.prefills.append(prefill)

@@ -9,6 +9,7 @@ import numpy as np
 
 from services.policy.engine.batch import Batch, Ended, StepResult
 from services.policy.engine.limits import EngineLimits
+from services.policy.engine.prefill import Prefill
 from services.policy.engine.request import FinishReason, Job, Priority
 from services.policy.engine.sequence import Pending, Sequence
 from services.policy.engine.served_model import ServedModel
@@ -24,6 +25,7 @@ class Lane:
         self.batch = batch
         self._reserved_rows = reserved_rows  # kept free for interactive jobs
         self._waiting: list[Waiting] = []
+        self._prepared: Prefill | None = None  # of who comes next, until there are pages for it
         self._numbers = itertools.count()
         self.num_waiting = 0  # samples that have not begun, or gave way
         self.used_s = 0.0  # time that it had, by its weight
@@ -31,12 +33,6 @@ class Lane:
     @property
     def has_work(self) -> bool:
         return bool(self._waiting or self.batch.has_work)
-
-    @property
-    def is_interactive(self) -> bool:
-        """Whether an application waits for it."""
-        waiting = any(entry[2].job.priority is Priority.INTERACTIVE for entry in self._waiting)
-        return waiting or self.batch.is_interactive
 
     def add(self, pending: Pending) -> None:
         """Queues sequences of one group; those that had a place keep it."""
@@ -62,6 +58,7 @@ class Lane:
 
     def take_out(self, is_leaving: Callable[[Job], bool]) -> list[Sequence]:
         """Removes the sequences of some jobs, waiting and running."""
+        self._prepared = None
         gone = [entry for entry in self._waiting if is_leaving(entry[2].job)]
         if gone:
             self._waiting = [entry for entry in self._waiting if not is_leaving(entry[2].job)]
@@ -80,7 +77,7 @@ class Lane:
         while self._waiting:
             pending = self._waiting[0][2]
             try:
-                if not self._has_rows(pending) or not self.batch.admit(pending):
+                if not self._has_rows(pending) or not self._begins(pending):
                     break
             except Exception as error:  # of its media alone; the others go on
                 failed.append((pending, error))
@@ -89,6 +86,15 @@ class Lane:
             clock = pending.job.clock
             clock.admitted_s = clock.admitted_s or time.monotonic()
         return failed
+
+    def _begins(self, pending: Pending) -> bool:
+        """Whether there are pages for it; it is prepared once, however long it waits for them."""
+        if self._prepared is None or self._prepared.pending is not pending:
+            self._prepared = self.batch.prepare(pending)
+        is_admitted = self.batch.admit(self._prepared)
+        if is_admitted:
+            self._prepared = None
+        return is_admitted
 
     def _has_rows(self, pending: Pending) -> bool:
         is_batch = pending.job.priority is Priority.BATCH

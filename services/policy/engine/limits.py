@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from services.policy.engine.memory import num_pages_in
-from services.policy.engine.prefill import num_pages_of
+from services.policy.engine.pages import num_pages_of
 from services.policy.engine.request import Group, Job, OutputMode
 from services.policy.engine.served_model import ServedModel
 
@@ -41,22 +41,6 @@ def check_job(job: Job, limits: EngineLimits) -> None:
         check_group(group, job.model, limits)
 
 
-def _check_pages(group: Group, served: ServedModel, limits: EngineLimits) -> None:
-    """A group begins together, and a sample must be able to reach its end."""
-    num_pages = num_pages_in(
-        limits.cache_bytes, served.model.config.decoder, served.weights.element_bytes
-    )
-    prompt_tokens, num_tracks = len(group.prompt.token_ids), 2 if group.sampling.is_guided else 1
-    whole = num_pages_of(prompt_tokens + group.sampling.max_tokens)
-    together = num_pages_of(prompt_tokens) + group.num_samples - 1
-    needed = num_tracks * max(whole, together)
-    if needed > num_pages:
-        raise GroupError(
-            f"a group of {group.num_samples} samples over a prompt of {prompt_tokens} tokens needs"
-            f" {needed} pages of the cache; it has {num_pages}"
-        )
-
-
 def check_group(group: Group, served: ServedModel, limits: EngineLimits) -> None:
     """Raises GroupError with the numbers that do not fit."""
     prompt_tokens, max_tokens = len(group.prompt.token_ids), group.sampling.max_tokens
@@ -79,3 +63,19 @@ def check_group(group: Group, served: ServedModel, limits: EngineLimits) -> None
             f" a batch has {limits.max_rows}"
         )
     _check_pages(group, served, limits)
+
+
+def _check_pages(group: Group, served: ServedModel, limits: EngineLimits) -> None:
+    """A group begins together, and a sample must be able to reach its end."""
+    num_pages = num_pages_in(
+        limits.cache_bytes, served.model.config.decoder, served.weights.element_bytes
+    )
+    prompt_tokens, num_tracks = len(group.prompt.token_ids), 2 if group.sampling.is_guided else 1
+    whole = num_pages_of(prompt_tokens + group.sampling.max_tokens)
+    together = num_pages_of(prompt_tokens) + group.num_samples - 1
+    needed = num_tracks * max(whole, together)
+    if needed > num_pages:
+        raise GroupError(
+            f"a group of {group.num_samples} samples over a prompt of {prompt_tokens} tokens needs"
+            f" {needed} pages of the cache; it has {num_pages}"
+        )

@@ -18,6 +18,11 @@ Content = tuple[bytes, tuple[tuple[int, str, int], ...]]
 RootKey = tuple[str, str]
 
 
+def num_pages_of(num_tokens: int) -> int:
+    """Pages that so many tokens fill."""
+    return -(-num_tokens // PAGE_TOKENS)
+
+
 class OutOfPagesError(Exception):
     """All pages are in use."""
 

@@ -89,10 +89,5 @@ def prefill_of(pending: Pending, served: ServedModel) -> Prefill:
     return Prefill(pending, tracks)
 
 
-def num_pages_of(num_tokens: int) -> int:
-    """Pages that so many tokens fill."""
-    return -(-num_tokens // PAGE_TOKENS)
-
-
 def _has_unfilled_page(track: Track) -> bool:
     return len(track.ids_L) % PAGE_TOKENS != 0

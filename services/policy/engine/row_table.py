@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.grammar import Grammar, Kind
 from services.policy.engine.drawn import Drawn, Rows
-from services.policy.engine.pages import PAGE_TOKENS, Page
+from services.policy.engine.pages import PAGE_TOKENS, Page, num_pages_of
 from services.policy.engine.request import OutputMode
 from services.policy.engine.sampler import Knobs, resolve_knobs
 from services.policy.engine.sequence import Position, Sampled, Sequence
@@ -54,7 +54,7 @@ class RowTable:
         self.sequences: list[Sequence] = []
         self.chains: list[list[Page]] = []  # the pages of each row, which it holds
         self.length_R = np.zeros(max_rows, np.int64)  # places filled in the cache
-        self.pages_RN = np.zeros((max_rows, -(-max_tokens // PAGE_TOKENS)), np.int32)
+        self.pages_RN = np.zeros((max_rows, num_pages_of(max_tokens)), np.int32)
         self.num_pages_R = np.zeros(max_rows, np.int64)
         self.next_id_R = np.zeros(max_rows, np.int64)  # fed to the model in the next step
         self.kind_R = np.zeros(max_rows, np.int8)  # Kind of the next token

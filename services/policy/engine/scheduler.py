@@ -13,7 +13,7 @@ from services.policy.engine.lane import Lane
 from services.policy.engine.limits import EngineLimits
 from services.policy.engine.memory import CacheMemory, cache_memory
 from services.policy.engine.native.packed import Crew
-from services.policy.engine.request import Job
+from services.policy.engine.request import Job, Priority
 from services.policy.engine.sequence import Pending, Sequence, pending_group
 from services.policy.engine.served_model import ServedModel
 
@@ -65,8 +65,10 @@ class Scheduler:
 
     def charge(self, lane: Lane, duration_s: float) -> None:
         """Counts the time of a step."""
-        weight = self._limits.interactive_weight if lane.is_interactive else 1
-        lane.used_s += duration_s / weight
+        is_waited_for = any(
+            job.model is lane.served and job.priority is Priority.INTERACTIVE for job in self.jobs
+        )
+        lane.used_s += duration_s / (self._limits.interactive_weight if is_waited_for else 1)
 
     def take_out(self, is_leaving: Callable[[Job], bool]) -> list[Sequence]:
         """Removes what some jobs still have waiting or running."""

@@ -14,7 +14,14 @@ from torch import Tensor
 from models.config import OmniConfig
 from services.policy.engine.encoders import FeatureCache, Unit
 from services.policy.engine.executor import Executor
-from services.policy.engine.pages import PAGE_TOKENS, Content, Page, PagePool, RootKey
+from services.policy.engine.pages import (
+    PAGE_TOKENS,
+    Content,
+    Page,
+    PagePool,
+    RootKey,
+    num_pages_of,
+)
 from services.policy.engine.served_model import ServedModel
 
 
@@ -38,7 +45,7 @@ class Track:
     @property
     def num_pages(self) -> int:
         """That it takes."""
-        return -(-len(self.ids_L) // PAGE_TOKENS)
+        return num_pages_of(len(self.ids_L))
 
     @property
     def table_N(self) -> list[int]:
