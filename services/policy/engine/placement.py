@@ -15,7 +15,6 @@ from services.policy.engine.native.decoder import check_config
 from services.policy.engine.native.executor import NativeWeights
 from services.policy.engine.native.packed import Precision
 from services.policy.engine.precision_gate import check_precision
-from services.policy.engine.torch_executor import torch_weights
 
 Device = Literal["auto", "cpu", "cuda"]
 CpuPrecision = Literal["float32", "bfloat16", "int8"]
@@ -48,6 +47,9 @@ def weights_of(model: OmniModel, placement: Placement) -> Weights:
         return weights
     dtype = _dtype(placement.precision)
     if placement.device == "cpu":
+        # Its attention imports torch's compiler, which the kernels have no use for.
+        from services.policy.engine.torch_executor import torch_weights
+
         return torch_weights(model, torch.device("cpu"), dtype)
     from services.policy.engine.cuda.weights import cuda_weights  # imports Triton
 
