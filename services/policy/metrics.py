@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.common.logs import get_logger
 from services.common.metrics import LATENCY_BUCKETS_S
-from services.policy.engine.batch import StepResult
 from services.policy.engine.request import Job, Sample
+from services.policy.engine.step_result import StepResult
 
 
 class PolicyMetrics:

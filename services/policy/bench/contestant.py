@@ -22,13 +22,13 @@ import torch
 from models.checkpoint import load
 from models.preprocessing.prompt import EncodedPrompt
 from services.policy.bench.roofline import measure_roofline
-from services.policy.engine.batch import StepResult
 from services.policy.engine.engine import Engine
 from services.policy.engine.limits import EngineLimits
 from services.policy.engine.native.packed import Precision
 from services.policy.engine.placement import Placement
 from services.policy.engine.request import Event, Group, Job, Sample, Sampling
 from services.policy.engine.served_model import ServedModel, served_model
+from services.policy.engine.step_result import StepResult
 
 _DEADLINE_S = 600
 _PRECISIONS = {"float32": Precision.FLOAT32, "bfloat16": Precision.BFLOAT16}

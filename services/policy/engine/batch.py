@@ -4,8 +4,6 @@ runs, and chunks of the prompts that come in, as one list of tokens.
 Legend: T tokens of a step, R rows, S rows sampled in a step, W tokens whose state is wanted.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,37 +19,14 @@ from services.policy.engine.heads import draw_rows
 from services.policy.engine.observation import observe
 from services.policy.engine.pages import Page, PagePool, RootKey
 from services.policy.engine.prefill import Prefill, prefill_of
-from services.policy.engine.request import FinishReason, Job, Priority, Token
+from services.policy.engine.request import Priority
 from services.policy.engine.row_table import Endings, RowTable
 from services.policy.engine.sequence import Pending, Sequence
 from services.policy.engine.served_model import ServedModel
+from services.policy.engine.step_result import StepResult, ended_by
 from services.policy.engine.track import track_of
 
 _MAX_DRAFT = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A sequence that left its batch for good."""
-
-    sequence: Sequence
-    reason: FinishReason
-    error: str | None = None
-
-
-@dataclass(slots=True)
-class StepResult:
-    """What a step made: tokens of streamed sequences, those that ended or gave way, and counts."""
-
-    tokens: list[tuple[Sequence, Token]] = field(default_factory=list)
-    ended: list[Ended] = field(default_factory=list)
-    preempted: list[Pending] = field(default_factory=list)
-    begun: list[Job] = field(default_factory=list)  # whose first token this step drew
-    errors: list[Exception] = field(default_factory=list)  # of prompts that could not begin
-    num_decoded_rows: int = 0
-    num_prompt_tokens: int = 0
-    num_text_tokens: int = 0
-    num_image_tokens: int = 0
 
 
 class Batch:
@@ -116,7 +91,7 @@ class Batch:
         states = [row_states[first_R], *self._fork(chunks, chunk_states, result)]
         result.num_prompt_tokens = sum(len(chunk) for _, chunk in chunks)
         if self.rows.count:
-            endings = self._sample(torch.cat(states), result)
+            endings = self._draw(self.rows.sampled_rows, torch.cat(states), result)
             self._sample_drafts(drafts, row_states, first_R, endings, result)
             self._end(endings, result)
         return result
@@ -204,10 +179,6 @@ class Batch:
             result.begun.append(pending.job)
         return states
 
-    def _sample(self, hidden_RD: Tensor, result: StepResult) -> Endings:
-        """Draws for all rows, whose states are given; says which end by it."""
-        return self._draw(self.rows.sampled_rows, hidden_RD, result)
-
     def _sample_drafts(
         self,
         drafts: Drafts,
@@ -240,6 +211,7 @@ class Batch:
             endings.add(self._draw(rows_S, hidden_RD, result))
 
     def _draw(self, rows_S: Rows, hidden_RD: Tensor, result: StepResult) -> Endings:
+        """One token for each of `rows_S`, by the states of all rows; says which end by it."""
         drawn = draw_rows(self._executor, self._served, self.rows, rows_S, hidden_RD)
         num_text = int((self.rows.kind_R[rows_S] == Kind.TEXT).sum())
         result.num_text_tokens += num_text
@@ -257,7 +229,7 @@ class Batch:
                 self._remember(row)
         sequences = self.evict(over) if len(over) else []
         for sequence, row in zip(sequences, over.tolist(), strict=True):
-            result.ended.append(_ended(sequence, endings, row))
+            result.ended.append(ended_by(sequence, endings, row))
 
     def _remember(self, row: int) -> None:
         """Lets the next turn of a dialogue find the pages of this answer."""
@@ -274,12 +246,3 @@ class Batch:
                 if not self._pool.publish(page, parent, content):
                     break
             parent = page
-
-
-def _ended(sequence: Sequence, endings: Endings, row: int) -> Ended:
-    if sequence.constraint is not None and sequence.constraint.error:
-        return Ended(sequence, FinishReason.FAILED, sequence.constraint.error)
-    if not endings.is_finite_R[row]:
-        return Ended(sequence, FinishReason.FAILED, "the model's logits are not finite")
-    is_stopped = endings.is_stopped_R[row]
-    return Ended(sequence, FinishReason.STOP if is_stopped else FinishReason.LENGTH)

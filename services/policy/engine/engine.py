@@ -13,7 +13,6 @@ from typing import Protocol
 
 import torch
 
-from services.policy.engine.batch import Ended, StepResult
 from services.policy.engine.lane import Lane
 from services.policy.engine.limits import (
     EngineLimits,
@@ -26,6 +25,7 @@ from services.policy.engine.pages import PAGE_TOKENS
 from services.policy.engine.request import Event, FinishReason, Job, Sample
 from services.policy.engine.scheduler import Scheduler
 from services.policy.engine.served_model import ServedModel
+from services.policy.engine.step_result import Ended, StepResult
 
 
 class EngineObserver(Protocol):

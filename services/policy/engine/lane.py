@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from services.policy.engine.batch import Batch, Ended, StepResult
+from services.policy.engine.batch import Batch
 from services.policy.engine.limits import EngineLimits
 from services.policy.engine.prefill import Prefill
 from services.policy.engine.request import FinishReason, Job, Priority
 from services.policy.engine.sequence import Pending, Sequence
 from services.policy.engine.served_model import ServedModel
+from services.policy.engine.step_result import Ended, StepResult
 
 Waiting = tuple[tuple[Priority, int], int, Pending]
 

@@ -37,11 +37,11 @@ from models.preprocessing.conversation import (
 from models.preprocessing.images import encode_png
 from models.preprocessing.prompt import EncodedPrompt, Preprocessor
 from models.preprocessing.tokenizer import Tokenizer
-from services.policy.engine.batch import StepResult
 from services.policy.engine.engine import Engine
 from services.policy.engine.limits import EngineLimits
 from services.policy.engine.request import Event, Group, Job, OutputMode, Sample, Sampling, Token
 from services.policy.engine.served_model import ServedModel, served_model
+from services.policy.engine.step_result import StepResult
 
 CONFIG = OmniConfig(
     decoder=DecoderConfig(
