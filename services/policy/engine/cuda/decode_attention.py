@@ -81,16 +81,14 @@ def attend_part_kernel(
         return
     stop = tl.minimum(start + part_tokens, length)
     heads_G, columns_K = tl.arange(0, BLOCK_G), tl.arange(0, BLOCK_K)
-    is_column_K = columns_K < head_size
-    is_head_G = heads_G < group
+    is_head_G, is_column_K = heads_G < group, columns_K < head_size
     is_query_GK = is_head_G[:, None] & is_column_K[None, :]
     head_G = (row * num_kv_heads + kv_head) * group + heads_G
     query_GK = tl.load(
         query_RHK + head_G[:, None] * head_size + columns_K[None, :], mask=is_query_GK, other=0.0
     )
     table_M = tables_RM + row * pages_per_table
-    peak_G = tl.full([BLOCK_G], float("-inf"), tl.float32)
-    total_G = tl.zeros([BLOCK_G], tl.float32)
+    peak_G, total_G = tl.full([BLOCK_G], float("-inf"), tl.float32), tl.zeros([BLOCK_G], tl.float32)
     mixed_GK = tl.zeros([BLOCK_G, BLOCK_K], tl.float32)
     for first in range(start, stop, BLOCK_L):
         tokens_L = first + tl.arange(0, BLOCK_L)
@@ -107,7 +105,7 @@ def attend_part_kernel(
         shrink_G = tl.exp(peak_G - higher_G)
         total_G = total_G * shrink_G + tl.sum(shares_GL, axis=1)
         value_LK = tl.load(values_NJPK + places_LK, mask=is_seen_LK, other=0.0)
-        mixed_GK = mixed_GK * shrink_G[:, None]
+        mixed_GK *= shrink_G[:, None]
         mixed_GK += tl.dot(shares_GL.to(value_LK.dtype), value_LK, input_precision="ieee")
         peak_G = higher_G
     part_G = head_G * tl.num_programs(2) + part

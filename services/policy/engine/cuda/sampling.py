@@ -109,8 +109,7 @@ def draw_kernel(
     is_kept_V = None if is_kept_RV is None else is_kept_RV + row * num_ids
 
     peak = _peak(logits_V, blank_V, bias_V, scale, temperature, num_ids, BLOCK_V)
-    totals = tl.zeros([BLOCK_V], tl.float64)
-    allowed = tl.zeros([BLOCK_V], tl.float64)
+    totals, allowed = tl.zeros([BLOCK_V], tl.float64), tl.zeros([BLOCK_V], tl.float64)
     for start in range(0, num_ids, BLOCK_V):
         ids = start + tl.arange(0, BLOCK_V)
         is_id = ids < num_ids
@@ -129,21 +128,18 @@ def draw_kernel(
     floor, num_ties, kept = _truncate(shares_V, top_k, top_p, kept, num_ids, BLOCK_V)
     drawn = _invert(shares_V, floor, num_ties, uniform * kept, is_kept_V, num_ids, BLOCK_V)
     score = _scores(logits_V, blank_V, bias_V, scale, temperature, drawn, drawn < num_ids)
-    outcomes_O = outcomes_OR + row
-    logprob = (score - peak).to(tl.float64) - tl.log(kept)
-    is_finite = (total < float("inf")) & (kept > 0)
+    outcomes_O, is_finite = outcomes_OR + row, (total < float("inf")) & (kept > 0)
     tl.store(outcomes_O, drawn.to(tl.float64))
-    tl.store(outcomes_O + num_rows, logprob)
+    tl.store(outcomes_O + num_rows, (score - peak).to(tl.float64) - tl.log(kept))
     tl.store(outcomes_O + 2 * num_rows, kept / total)
     tl.store(outcomes_O + 3 * num_rows, is_finite.to(tl.float64))
     if logprobs_RV is not None:
-        log_total = tl.log(total).to(tl.float32)
+        logprobs_V, log_total = logprobs_RV + row * num_ids, tl.log(total).to(tl.float32)
         for start in range(0, num_ids, BLOCK_V):
             ids = start + tl.arange(0, BLOCK_V)
             is_id = ids < num_ids
             scores = _scores(logits_V, blank_V, bias_V, scale, temperature, ids, is_id)
-            logprobs = scores - peak - log_total
-            tl.store(logprobs_RV + row * num_ids + ids, logprobs, mask=is_id)
+            tl.store(logprobs_V + ids, scores - peak - log_total, mask=is_id)
 
 
 @triton.jit
