@@ -77,3 +77,48 @@ def generate(
     from services.cli.bench.generate.command import GenerateBench, bench_generate
 
     bench_generate(GenerateBench(size, dtype, tuple(peer or ()), rounds, threads, json))
+
+
+@bench.command()
+def weights(
+    size: Annotated[
+        Literal["5m", "125m"], typer.Argument(help="Parameters of what is published.")
+    ] = "125m",
+    dtype: Annotated[
+        Literal["float32", "bfloat16"],
+        typer.Option(help="Of the files; they are served in float32."),
+    ] = "float32",
+    rounds: Annotated[
+        int, typer.Option(min=0, help="Timed publications by each route; 0 leaves them out.")
+    ] = 5,
+    updates: Annotated[
+        int, typer.Option(min=0, help="Publications one after the other; 0 leaves them out.")
+    ] = 1000,
+    updates_size: Annotated[
+        Literal["5m", "125m"], typer.Option(help="Parameters of what is published so often.")
+    ] = "5m",
+    streams: Annotated[int, typer.Option(min=1, help="Answers streamed all the while.")] = 6,
+    followers: Annotated[
+        int, typer.Option(min=0, help="Rollouts all the while, which follow the alias.")
+    ] = 2,
+    json: JsonFile = None,
+    port_base: PortBase = DEFAULT_PORT_BASE,
+) -> None:
+    """What new weights cost while answers are being written.
+
+    First some publications of a random checkpoint, in turns with a cold copy and
+    one SHA-256 of the same bytes: by a shared folder that the service takes into
+    its store, by a store that both share (as the trainer does), and streamed.
+    Then very many, which must lose no call and take no memory. Starts a policy
+    service of its own; exit code 1 where a figure misses what it is held to.
+
+    [bold]Examples[/bold]
+
+      attune bench weights
+      attune bench weights 5m --rounds 20 --updates 0
+      attune bench weights --rounds 0 --updates 200 --updates-size 125m
+    """
+    from services.cli.bench.weights.command import WeightsBench, bench_weights
+
+    calls = streams, followers
+    bench_weights(WeightsBench(size, dtype, rounds, updates, updates_size, *calls, json, port_base))

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.cli.stack.cores import thread_environment
@@ -16,11 +17,12 @@ from services.cli.stack.state import ProcessRef, ServiceState
 
 @dataclass(frozen=True, slots=True)
 class StackOptions:
-    """What `attune up` is told of all services."""
+    """What `attune up` is told of all services; `settings` are ATTUNE_* of theirs."""
 
     threads: dict[str, int]
     scorer_roots: tuple[Path, ...]
     drain_s: float = 10.0
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 class Child:
@@ -99,4 +101,4 @@ def service_environment(
     offered = {"HOST": HOST, "THREADS": threads, "DRAIN_S": str(options.drain_s)}
     offered = {k: v for k, v in offered.items() if prefix + k not in os.environ}
     own = {prefix + field: value for field, value in (decided | offered).items()}
-    return own | thread_environment(int(threads))
+    return own | thread_environment(int(threads)) | dict(options.settings)

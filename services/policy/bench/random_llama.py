@@ -1,6 +1,7 @@
 """Random checkpoints of Llama's class in Hugging Face's format, which every system can read.
 
-`python -m services.policy.bench.random_llama FOLDER SIZE DTYPE` makes one and says what it holds.
+`python -m services.policy.bench.random_llama FOLDER SIZE DTYPE [SEED]` makes one and says what it
+holds.
 """
 
 import json
@@ -119,9 +120,9 @@ def _write_tokenizer(folder: Path, vocab_size: int) -> None:
 
 
 def main() -> None:
-    folder, size_name, dtype_name = sys.argv[1:]
+    folder, size_name, dtype_name, *seed = sys.argv[1:]
     size = SIZES[size_name]
-    count = write_random_llama(Path(folder), size, getattr(torch, dtype_name))
+    count = write_random_llama(Path(folder), size, getattr(torch, dtype_name), *map(int, seed))
     looked_up = size.vocab_size * size.width
     described = {
         "num_parameters": count,
