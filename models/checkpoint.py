@@ -19,6 +19,7 @@ from models.checkpoint_error import CheckpointError
 from models.config import OmniConfig
 from models.families.loading import describe, is_family_folder, read_family_tensors
 from models.grammar import Grammar
+from models.initialization import Undrawn
 from models.omni import OmniModel
 from models.preprocessing.images import MediaLimits, SquarePadding
 from models.preprocessing.log_mel import AudioGrid
@@ -27,6 +28,10 @@ from models.preprocessing.token_scheme import TokenScheme
 from models.preprocessing.tokenizer import Tokenizer
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+_BORROWED = ("language_model.layers.", "lm_head.")
+
+# All of a checkpoint but its weights.
+Described = tuple[OmniConfig, Preprocessor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +95,30 @@ def load(folder: Path) -> Checkpoint:
     """Reads and checks a checkpoint of the project's own or of a family (models/families);
     float32, CPU, in eval mode."""
     config, preprocessor = read_config(folder)
-    tensors = _read_tensors(folder, config)
-    with torch.random.fork_rng(devices=[]):
-        model = OmniModel(config)
-    load_tensors(model, tensors)
+    model = _undrawn(config)
+    load_tensors(model, _read_tensors(folder, config))
     return Checkpoint(model.eval(), preprocessor)
 
 
-def read_config(folder: Path) -> tuple[OmniConfig, Preprocessor]:
+def borrow(folder: Path, described: Described | None = None) -> Checkpoint:
+    """As `load`, for who keeps neither the decoder's layers nor the text head, but packs them:
+    float32 ones lie in the mapped file, which must stay as it is while the model is used.
+
+    `described` is what `read_config` would say.
+    """
+    config, preprocessor = described or read_config(folder)
+    model = _undrawn(config)
+    tensors = _read_tensors(folder, config)
+    check_tensors(model, tensors)
+    owned = {
+        name: tensor.to(torch.float32, copy=not name.startswith(_BORROWED))
+        for name, tensor in tensors.items()
+    }
+    model.load_state_dict(owned, assign=True)
+    return Checkpoint(model.eval(), preprocessor)
+
+
+def read_config(folder: Path) -> Described:
     """The configuration and preprocessing alone, without weights."""
     try:
         config, preprocessor_config = _read_sections(folder)
@@ -115,6 +136,12 @@ def read_config(folder: Path) -> tuple[OmniConfig, Preprocessor]:
 
 def load_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copies `tensors` into `model` after checking every one of them."""
+    check_tensors(model, tensors)
+    model.load_state_dict(dict(tensors))
+
+
+def check_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Raises CheckpointError where names, shapes or values are not those of a `model`."""
     wanted = model.state_dict()
     problems = [f"missing {name}" for name in sorted(wanted.keys() - tensors.keys())]
     problems += [f"unexpected {name}" for name in sorted(tensors.keys() - wanted.keys())]
@@ -122,12 +149,21 @@ def load_tensors(model: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
         expected, given = tuple(wanted[name].shape), tuple(tensors[name].shape)
         if expected != given:
             problems.append(f"{name} has shape {given}, expected {expected}")
-        elif not torch.isfinite(tensors[name]).all():
+        elif not _is_finite(tensors[name]):
             problems.append(f"{name} holds NaN or infinity")
     if problems:
         shown = "; ".join(problems[:8])
         raise CheckpointError(f"{len(problems)} unusable tensors: {shown}")
-    model.load_state_dict(dict(tensors))
+
+
+def _undrawn(config: OmniConfig) -> OmniModel:
+    with torch.random.fork_rng(devices=[]), Undrawn():
+        return OmniModel(config, seed=None)
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """A sum is finite only if all of it is, and takes a tenth of the time; it may overflow."""
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
 def _read_sections(folder: Path) -> tuple[OmniConfig, PreprocessorConfig]:

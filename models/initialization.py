@@ -5,9 +5,30 @@ std 0.02 leaves vision tasks near chance in the time that fan-in solves them.
 """
 
 import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
+
+
+class Undrawn(TorchFunctionMode):
+    """Within this context torch.nn.init does nothing: what is built is about to be loaded.
+
+    Parameters that nobody wrote to take no memory, and 125 M of them 2 s less. Buffers are as ever.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def init_fan_in(module: nn.Module, generator: torch.Generator) -> None:

@@ -37,9 +37,9 @@ class GenerationHead(nn.Module):
 
 
 class OmniModel(nn.Module):
-    """See the module. Fresh weights are drawn from `seed`."""
+    """See the module. Fresh weights are drawn from `seed`; without one they hold anything."""
 
-    def __init__(self, config: OmniConfig, seed: int = 0) -> None:
+    def __init__(self, config: OmniConfig, seed: int | None = 0) -> None:
         super().__init__()
         self.config = config
         width = config.decoder.width
@@ -61,7 +61,8 @@ class OmniModel(nn.Module):
             self.generation_aligner = Aligner(code_width, width)
             self.generation_head = GenerationHead(width, config.vq.codebook_size)
         self.value_head = nn.Linear(width, 1)
-        self._init_weights(torch.Generator().manual_seed(seed))
+        if seed is not None:
+            self._init_weights(torch.Generator().manual_seed(seed))
 
     @property
     def encoders(self) -> list[nn.Module]:

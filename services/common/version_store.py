@@ -73,13 +73,22 @@ class VersionStore:
     ) -> Manifest:
         """Copies the files of `folder` in as a version. The same content gives the same version."""
         manifest = describe(kind, folder, fingerprint, dict(metadata or {}))
+        if not (self._versions(kind) / manifest.version).exists():
+            with self.incoming(kind, manifest) as scratch:
+                copy_files(folder, scratch, manifest)
+        return manifest
+
+    @contextmanager
+    def incoming(self, kind: str, manifest: Manifest) -> Iterator[Path]:
+        """An empty folder for the files of a version, which is in the store once the context ends
+        well; whoever fills it checks them. Raises DataLoss for a name that does not follow."""
+        check_name(manifest)
         target = self._versions(kind) / manifest.version
-        if target.exists():
-            return manifest
         scratch = self._scratch(kind, manifest.version)
         scratch.mkdir(parents=True)
         try:
-            _copy_durably(folder, scratch, manifest)
+            yield scratch
+            _settle(scratch, manifest)
             scratch.rename(target)
             _sync(target.parent)
         except OSError:
@@ -87,7 +96,6 @@ class VersionStore:
                 raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        return manifest
 
     def folder(self, kind: str, version: str) -> Path:
         """The folder of a version. Raises NotFound."""
@@ -218,12 +226,19 @@ class VersionStore:
             yield self.alias(kind, alias)
 
 
-def _copy_durably(source: Path, target: Path, manifest: Manifest) -> None:
+def copy_files(source: Path, target: Path, manifest: Manifest) -> None:
+    """The files that a manifest names. Raises DataLoss where one is missing or of another size."""
+    check_sizes(source, manifest)
     for file in manifest.files:
         shutil.copyfile(source / file.name, target / file.name)
-        _sync(target / file.name)
-    _write_durably(target / MANIFEST, manifest.model_dump_json(indent=1))
-    _sync(target)
+
+
+def _settle(folder: Path, manifest: Manifest) -> None:
+    """Has a version's files and manifest on the disk."""
+    for file in manifest.files:
+        _sync(folder / file.name)
+    _write_durably(folder / MANIFEST, manifest.model_dump_json(indent=1))
+    _sync(folder)
 
 
 def _write_durably(path: Path, text: str) -> None:
@@ -267,17 +282,28 @@ def version_name(
 
 def verify(folder: Path, manifest: Manifest) -> None:
     """Raises DataLoss where a file is missing or differs, or the name does not follow from them."""
+    check_name(manifest)
+    check_sizes(folder, manifest)
+    for file in manifest.files:
+        if file_sha256(folder / file.name) != file.sha256:
+            raise DataLoss(f"{file.name} of {manifest.version} does not match its checksum")
+
+
+def check_name(manifest: Manifest) -> None:
+    """Raises DataLoss where a version's name does not follow from its manifest."""
     named = version_name(
         manifest.kind, manifest.files, manifest.metadata, manifest.preprocessing_fingerprint
     )
     if named != manifest.version:
         raise DataLoss(f"a manifest calls itself {manifest.version}, its content is {named}")
+
+
+def check_sizes(folder: Path, manifest: Manifest) -> None:
+    """Raises DataLoss where a file is missing or of another size; what it holds is not read."""
     for file in manifest.files:
         path = folder / file.name
         if not path.is_file() or os.path.getsize(path) != file.size_bytes:
             raise DataLoss(f"{file.name} of {manifest.version} is missing or not whole")
-        if file_sha256(path) != file.sha256:
-            raise DataLoss(f"{file.name} of {manifest.version} does not match its checksum")
 
 
 def file_sha256(path: Path) -> str:

@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from models import checkpoint
 from protos.v1.versions_pb2 import ModelRef
 from services.common.errors import FailedPrecondition, InvalidArgument
 from services.common.freed_memory import return_freed_memory
-from services.common.version_store import VersionStore, verify
+from services.common.version_store import VersionStore
 from services.policy.engine.engine import Engine
-from services.policy.engine.placement import Placement
 from services.policy.engine.request import Job
-from services.policy.engine.served_model import ServedModel, served_model
+from services.policy.engine.served_model import ServedModel
+from services.policy.loading import VersionLoader
 
 KIND = "policy"
 
@@ -42,13 +41,13 @@ class Residents:
         self,
         store: VersionStore,
         engine: Engine,
-        placement: Placement,
+        loader: VersionLoader,
         kept_retired: int,
         max_resident: int,
     ) -> None:
         self.store = store
         self._engine = engine
-        self._placement = placement
+        self.loader = loader
         self._kept_retired = kept_retired
         self._max_resident = max_resident
         self._residents: dict[str, Resident] = {}
@@ -118,12 +117,14 @@ class Residents:
     async def _loaded(self, version: str) -> Resident:
         """Requests that come at the same time share one load."""
         if version not in self._loading:
-            task = asyncio.create_task(
-                asyncio.to_thread(_load, self.store, version, self._placement)
-            )
+            task = asyncio.create_task(asyncio.to_thread(self._load, version))
             task.add_done_callback(lambda _: self._loading.pop(version))
             self._loading[version] = task
         return await asyncio.shield(self._loading[version])
+
+    def _load(self, version: str) -> Resident:
+        manifest = self.store.manifest(KIND, version)
+        return Resident(self.loader.load(self.store.folder(KIND, version), manifest))
 
     def _free_idle(self) -> None:
         idle = [resident for resident in self if not resident.num_users]
@@ -176,12 +177,6 @@ class Lease:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _load(store: VersionStore, version: str, placement: Placement) -> Resident:
-    folder = store.folder(KIND, version)
-    verify(folder, store.manifest(KIND, version))
-    return Resident(served_model(version, checkpoint.load(folder), placement))
 
 
 def _can_continue(old: ServedModel, new: ServedModel) -> bool:

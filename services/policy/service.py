@@ -22,6 +22,7 @@ from services.policy.constraints import Constraints
 from services.policy.engine.engine import Engine
 from services.policy.engine.pages import PAGE_TOKENS
 from services.policy.generate import Generate
+from services.policy.loading import VersionLoader
 from services.policy.media_cache import MediaCache
 from services.policy.metrics import PolicyMetrics
 from services.policy.prompts import PromptReader
@@ -47,9 +48,8 @@ def open_servicers(config: PolicyConfig) -> OpenServicers:
         async with AsyncExitStack() as stack:
             pusher = await stack.enter_async_context(_spooling(config, metrics))
             engine = stack.enter_context(_running(Engine(config.engine_limits, metrics)))
-            residents = Residents(
-                store, engine, config.placement, config.kept_retired, config.max_resident
-            )
+            loader = VersionLoader(config.placement)
+            residents = Residents(store, engine, loader, config.kept_retired, config.max_resident)
             media = MediaCache(config.media_cache_mib << 20)
             decode = stack.enter_context(media_decoder(config, registry))
             prompts = PromptReader(config, media, decode)

@@ -7,12 +7,11 @@ import asyncio
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from models import checkpoint
 from protos.v1 import policy_generator_pb2 as pb
 from protos.v1 import versions_pb2
 from services.common.codecs import manifest_from_proto
@@ -23,9 +22,9 @@ from services.common.errors import (
     NotFound,
     PermissionDenied,
 )
-from services.common.version_store import Manifest, verify
+from services.common.version_store import Manifest, check_sizes
 from services.policy.config import PolicyConfig
-from services.policy.engine.served_model import ServedModel, served_model
+from services.policy.engine.served_model import ServedModel
 from services.policy.metrics import PolicyMetrics
 from services.policy.residents import KIND, Lease, Residents
 from services.policy.weight_upload import receive
@@ -123,25 +122,32 @@ class WeightUpdates:
             pass  # not in the store yet
         if shared_folder:
             folder = self._shared(Path(shared_folder), manifest)
-            return self._residents.adopt(await asyncio.to_thread(self._take, folder, manifest))
+            taken = asyncio.to_thread(self._take, folder, manifest, shutil.copyfile)
+            return self._residents.adopt(await taken)
         with self._scratch() as folder:
             await receive(chunks, manifest, folder)
-            return self._residents.adopt(await asyncio.to_thread(self._take, folder, manifest))
+            taken = asyncio.to_thread(self._take, folder, manifest, shutil.move)
+            return self._residents.adopt(await taken)
 
-    def _take(self, folder: Path, manifest: Manifest) -> ServedModel:
-        """Checks a folder thoroughly, then puts it into the store."""
-        verify(folder, manifest)
-        loaded = checkpoint.load(folder)
-        fingerprint = loaded.preprocessor.fingerprint
-        if fingerprint != manifest.preprocessing_fingerprint:
-            raise InvalidArgument(
-                f"the manifest's preprocessing is {manifest.preprocessing_fingerprint!r},"
-                f" the checkpoint's {fingerprint!r}"
-            )
-        stored = self._store.put(KIND, folder, fingerprint, manifest.metadata)
-        if stored.version != manifest.version:
-            raise InvalidArgument(f"{folder} holds files that the manifest does not name")
-        return served_model(manifest.version, loaded, self._config.placement)
+    def _take(
+        self, folder: Path, manifest: Manifest, place: Callable[[Path, Path], object]
+    ) -> ServedModel:
+        """Puts files into the store and loads them there: what is hashed is what is served.
+
+        They remain there only if all is well with them.
+        """
+        with self._store.incoming(KIND, manifest) as incoming:
+            check_sizes(folder, manifest)
+            for file in manifest.files:
+                place(folder / file.name, incoming / file.name)
+            served = self._residents.loader.load(incoming, manifest)
+            fingerprint = served.preprocessor.fingerprint
+            if fingerprint != manifest.preprocessing_fingerprint:
+                raise InvalidArgument(
+                    f"the manifest's preprocessing is {manifest.preprocessing_fingerprint!r},"
+                    f" the checkpoint's {fingerprint!r}"
+                )
+        return served
 
     def _check_manifest(self, manifest: Manifest) -> None:
         if manifest.kind != KIND:

@@ -25,8 +25,7 @@ class ModelEnds:
         self._code_head = None
         if model.config.vq is not None:
             self._code_head = copy.deepcopy(model.generation_head).to(device, dtype)
-        without_decoder: dict[int, object] = {id(model.language_model): nn.Identity()}
-        self._encoders = copy.deepcopy(model, without_decoder).to(device, torch.float32)
+        self._encoders = copy.deepcopy(without_language_model(model)).to(device, torch.float32)
 
     def encode_media(self, media: MediaTensors) -> Tensor:
         """features_FD as prompts take them."""
@@ -47,6 +46,15 @@ class ModelEnds:
         assert self._code_head is not None
         logits_RK: Tensor = self._code_head(hidden_RD)
         return logits_RK.float()
+
+
+def without_language_model(model: OmniModel) -> OmniModel:
+    """A model that shares its tensors with another, and has neither decoder nor text head."""
+    shared: dict[int, object] = {id(t): t for t in (*model.parameters(), *model.buffers())}
+    shared[id(model.language_model)] = nn.Identity()
+    if not model.config.decoder.tied_head:
+        shared[id(model.lm_head)] = nn.Identity()
+    return copy.deepcopy(model, shared)
 
 
 def embedding_VD(model: OmniModel) -> Tensor:

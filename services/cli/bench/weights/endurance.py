@@ -8,7 +8,7 @@ from services.cli.bench.memory import MemoryThirds, memory_thirds
 from services.cli.bench.weights.load import load
 from services.cli.bench.weights.publishing import Route, publish
 from services.cli.bench.weights.service import PolicyAlone
-from services.cli.bench.weights.timing import not_resident
+from services.cli.bench.weights.timing import next_version
 from services.cli.bench.weights.traffic import Traffic
 from services.cli.bench.weights.versions import Built
 
@@ -44,7 +44,7 @@ def endure(
     with load(policy.stub, *calls, is_timed=False) as traffic:
         endurance = Endurance(traffic)
         for number in range(num_updates):
-            built = not_resident(policy, versions)
+            built = next_version(policy, versions, len(versions) - 1)
             publication = publish(policy, built, routes[number % len(routes)])
             endurance.stalls_s.append(publication.stall_s)
             endurance.resident_bytes.append(policy.process.memory_info().rss)

@@ -13,13 +13,13 @@ from models.preprocessing.conversation import Role, Text, Turn
 from protos.v1 import content_pb2, trajectory_pb2, versions_pb2
 from protos.v1 import policy_generator_pb2 as pb
 from protos.v1.policy_generator_pb2_grpc import PolicyGeneratorStub
-from services.cli.bench.weights.traffic import Traffic
+from services.cli.bench.weights.traffic import Gap, Traffic
 from services.common.codecs import prompt_to_proto
 
 STABLE = "stable"
 _MODEL = versions_pb2.ModelRef(alias=STABLE)
 _ENDED_WELL = (trajectory_pb2.FINISH_REASON_STOP, trajectory_pb2.FINISH_REASON_LENGTH)
-_MAX_TOKENS, _NUM_WORDS = 128, 8
+_MAX_TOKENS, _NUM_WORDS = 64, 8
 _SAMPLES = 2  # of a rollout
 _DEADLINE_S = 300.0
 
@@ -31,8 +31,8 @@ _Call = Callable[[PolicyGeneratorStub, random.Random, Traffic], str | None]
 def load(
     stub: PolicyGeneratorStub, num_streams: int, num_followers: int, is_timed: bool
 ) -> Iterator[Traffic]:
-    """Keeps so many calls going; at the end of the context they may finish. Arrivals of tokens are
-    kept where it is timed."""
+    """Keeps so many calls going; at the end of the context they may finish. The gaps between
+    tokens are kept where it is timed."""
     traffic, is_over = Traffic(), threading.Event()
 
     def keep_asking(call: _Call, number: int) -> None:
@@ -88,9 +88,8 @@ def _timed(
     for event in events:
         if event.HasField("delta"):
             now_s = time.perf_counter()
-            traffic.arrivals_s.append(now_s)
             if previous_s is not None:
-                traffic.between_tokens_s.append(now_s - previous_s)
+                traffic.gaps.append(Gap(previous_s, now_s))
             previous_s = now_s
         yield event
 

@@ -9,7 +9,7 @@ from services.cli.bench.bars import Bar
 from services.cli.bench.weights.endurance import Endurance
 from services.cli.bench.weights.publishing import Publication, Route
 from services.cli.bench.weights.timing import Timings
-from services.cli.bench.weights.traffic import Traffic, percentile
+from services.cli.bench.weights.traffic import Traffic
 
 _MAX_RATIO = 1.5
 _MAX_GROWTH = 0.03
@@ -19,7 +19,7 @@ def timings_table(timings: Timings) -> Table:
     """A row per route, beside the reference."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("published by")
-    for title in ("put", "prepare", "commit", "live", "×", "first token", "stall", "silence"):
+    for title in ("put", "prepare", "commit", "live", "×", "first token", "stall", "gap"):
         table.add_column(title, justify="right")
     for route, each in timings.publications.items():
         table.add_row(
@@ -29,11 +29,11 @@ def timings_table(timings: Timings) -> Table:
             f"{timings.ratio(route):.2f}",
             _seconds(each, "first_token_s"),
             f"{1000 * max(p.stall_s for p in each):.2f} ms",
-            f"{1000 * timings.silence_s(route):.0f} ms",
+            f"{1000 * timings.longest_gap_s(route):.0f} ms",
         )
-    quiet_ms = 1000 * max(timings.quiet_silences_s)
+    gap_ms = 1000 * max(timings.reference_gaps_s)
     reference = f"{median(timings.reference_s):.3f} s"
-    table.add_row("cold copy and hash", "", "", "", reference, "1", "", "", f"{quiet_ms:.0f} ms")
+    table.add_row("cold copy and hash", "", "", "", reference, "1", "", "", f"{gap_ms:.0f} ms")
     return table
 
 
@@ -56,11 +56,11 @@ def endurance_table(endurance: Endurance) -> Table:
 
 def timing_bars(timings: Timings) -> list[Bar]:
     """What the timed publications are held to."""
-    step_ms = 1000 * percentile(timings.traffic.between_tokens_s, 0.5)
+    step_ms = 1000 * timings.traffic.gap_s(0.5)
     longest_ms = 1000 * max(timings.stalls_s)
     return [
         Bar("shared folder beside a copy and a hash", timings.ratio(Route.FOLDER), _MAX_RATIO, "×"),
-        Bar("engine's stall beside its median step", longest_ms, step_ms, " ms"),
+        Bar("engine's stall beside a median gap", longest_ms, step_ms, " ms"),
         _lost_bar("publications", timings.traffic),
     ]
 
@@ -76,11 +76,10 @@ def endurance_bars(endurance: Endurance) -> list[Bar]:
 
 def timings_figures(timings: Timings) -> dict[str, Any]:
     """For --json; seconds, and a list where there is one per round."""
-    between_s = timings.traffic.between_tokens_s
     routes = {
         route.name.lower(): {
             "live_ratio": timings.ratio(route),
-            "longest_silence_s": timings.silence_s(route),
+            "longest_gap_s": timings.longest_gap_s(route),
             **{name: [getattr(p, name) for p in each] for name in _PUBLICATION_FIGURES},
         }
         for route, each in timings.publications.items()
@@ -88,9 +87,9 @@ def timings_figures(timings: Timings) -> dict[str, Any]:
     return {
         "bytes": timings.num_bytes,
         "reference_s": timings.reference_s,
-        "quiet_silences_s": timings.quiet_silences_s,
-        "step_median_s": percentile(between_s, 0.5),
-        "step_p99_s": percentile(between_s, 0.99),
+        "reference_gaps_s": timings.reference_gaps_s,
+        "gap_median_s": timings.traffic.gap_s(0.5),
+        "gap_p99_s": timings.traffic.gap_s(0.99),
         "routes": routes,
         "calls": _traffic_figures(timings.traffic),
     }

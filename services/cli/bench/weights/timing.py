@@ -17,6 +17,9 @@ from services.cli.bench.weights.service import PolicyAlone
 from services.cli.bench.weights.traffic import Traffic
 from services.cli.bench.weights.versions import Built
 
+_MAX_SETTLED = 2  # what is served, and at most one that calls have still to finish
+_POLL_S = 0.05
+
 
 @dataclass(slots=True)
 class Timings:
@@ -25,7 +28,7 @@ class Timings:
     num_bytes: int
     traffic: Traffic
     reference_s: list[float] = field(default_factory=list)
-    quiet_silences_s: list[float] = field(default_factory=list)  # beside the reference
+    reference_gaps_s: list[float] = field(default_factory=list)  # the longest beside each
     publications: dict[Route, list[Publication]] = field(
         default_factory=lambda: {route: [] for route in Route}
     )
@@ -39,10 +42,10 @@ class Timings:
         pairs = zip(self.publications[route], self.reference_s, strict=True)
         return median(publication.live_s / reference for publication, reference in pairs)
 
-    def silence_s(self, route: Route) -> float:
-        """The longest time without a token of any stream during its publications."""
+    def longest_gap_s(self, route: Route) -> float:
+        """Between tokens of a stream, during publications by this route."""
         return max(
-            self.traffic.longest_silence_s(each.started_s, each.ended_s)
+            self.traffic.longest_gap_s(each.started_s, each.ended_s)
             for each in self.publications[route]
         )
 
@@ -65,22 +68,27 @@ def time_publications(
         for number in range(rounds + 1):
             counted = timings if number else Timings(versions[0].num_bytes, traffic)
             on_step("copy and hash")
+            next_version(policy, versions, _MAX_SETTLED)
             _time_reference(policy, versions[0], counted)
             for route in Route:
                 on_step(route)
-                built = not_resident(policy, versions)
+                built = next_version(policy, versions, _MAX_SETTLED)
                 counted.publications[route].append(publish(policy, built, route))
     return timings
 
 
-def not_resident(policy: PolicyAlone, versions: Sequence[Built]) -> Built:
-    """One that a publication would really load. There are more than calls can hold."""
-    resident = resident_versions(policy)
-    return next(built for built in versions if built.version not in resident)
+def next_version(policy: PolicyAlone, versions: Sequence[Built], max_resident: int) -> Built:
+    """One that a publication would really load, once no more than so many are in memory: calls
+    hold the version that they began with."""
+    while True:
+        resident = resident_versions(policy)
+        if len(resident) <= max_resident:
+            return next(built for built in versions if built.version not in resident)
+        time.sleep(_POLL_S)
 
 
 def _time_reference(policy: PolicyAlone, built: Built, timings: Timings) -> None:
     started_s = time.perf_counter()
     timings.reference_s.append(cold_copy_and_hash_s(built.files, policy.home / "reference"))
-    silence_s = timings.traffic.longest_silence_s(started_s, time.perf_counter())
-    timings.quiet_silences_s.append(silence_s)
+    gap_s = timings.traffic.longest_gap_s(started_s, time.perf_counter())
+    timings.reference_gaps_s.append(gap_s)

@@ -1,8 +1,6 @@
 """What was asked, what came of it, and when tokens arrived."""
 
-import itertools
 import threading
-from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -14,8 +12,7 @@ class Traffic:
     num_begun: int = 0
     num_answered: int = 0
     failures: Counter[str] = field(default_factory=Counter)
-    arrivals_s: list[float] = field(default_factory=list)  # of tokens, by any stream
-    between_tokens_s: list[float] = field(default_factory=list)  # of one stream
+    gaps: list["Gap"] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -37,15 +34,24 @@ class Traffic:
             self.num_answered += failure is None
             self.failures.update([] if failure is None else [failure])
 
-    def longest_silence_s(self, start_s: float, end_s: float) -> float:
-        """How long no stream got a token, between two moments."""
-        arrivals = sorted(self.arrivals_s)
-        inside = arrivals[bisect_left(arrivals, start_s) : bisect_left(arrivals, end_s)]
-        edges = [start_s, *inside, end_s]
-        return max(later - earlier for earlier, later in itertools.pairwise(edges))
+    def gap_s(self, share: float) -> float:
+        """What so large a share of gaps do not exceed."""
+        ordered = sorted(gap.seconds for gap in self.gaps)
+        return ordered[max(0, round(share * len(ordered)) - 1)] if ordered else float("nan")
+
+    def longest_gap_s(self, start_s: float, end_s: float) -> float:
+        """Of those that touch the time between two moments; 0 where none does."""
+        touching = (g.seconds for g in self.gaps if g.end_s >= start_s and g.start_s <= end_s)
+        return max(touching, default=0.0)
 
 
-def percentile(values: list[float], share: float) -> float:
-    """The value that so large a share does not exceed; NaN where there are none."""
-    ordered = sorted(values)
-    return ordered[max(0, round(share * len(ordered)) - 1)] if ordered else float("nan")
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Between two tokens of one stream."""
+
+    start_s: float
+    end_s: float
+
+    @property
+    def seconds(self) -> float:
+        return self.end_s - self.start_s

@@ -14,7 +14,7 @@ from torch.nn import functional
 from models.media import MediaTensors
 from models.omni import OmniModel
 from services.policy.engine.executor import Cache, FlatStep
-from services.policy.engine.model_ends import embedding_VD
+from services.policy.engine.model_ends import embedding_VD, without_language_model
 from services.policy.engine.native import sampler
 from services.policy.engine.native.decoder import NativeDecoder, PagedCache
 from services.policy.engine.native.library import library
@@ -43,7 +43,7 @@ class NativeWeights:
 
     def __init__(self, model: OmniModel, precision: Precision) -> None:
         decoder = model.language_model
-        self._model = model
+        self._encoders = without_language_model(model)
         self.config = decoder.config
         self.precision = precision
         self.decoder = NativeDecoder(decoder, precision)
@@ -53,7 +53,7 @@ class NativeWeights:
         self.code_head = None if model.config.vq is None else CodeHead(model, precision)
 
     def encode_media(self, media: MediaTensors) -> Tensor:
-        features_FD = self._model.encode_media(media)
+        features_FD = self._encoders.encode_media(media)
         assert features_FD is not None
         return features_FD
 
