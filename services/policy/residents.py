@@ -46,7 +46,7 @@ class Residents:
         max_resident: int,
     ) -> None:
         self.store = store
-        self._engine = engine
+        self.engine = engine
         self.loader = loader
         self._kept_retired = kept_retired
         self._max_resident = max_resident
@@ -112,7 +112,7 @@ class Residents:
             if followed == alias and _can_continue(job.model, resident.served):
                 lease.add(resident)
                 moving.add(job)
-        return await asyncio.wrap_future(self._engine.switch_version(moving, resident.served))
+        return await asyncio.wrap_future(self.engine.switch_version(moving, resident.served))
 
     async def _loaded(self, version: str) -> Resident:
         """Requests that come at the same time share one load."""
@@ -124,7 +124,8 @@ class Residents:
 
     def _load(self, version: str) -> Resident:
         manifest = self.store.manifest(KIND, version)
-        return Resident(self.loader.load(self.store.folder(KIND, version), manifest))
+        with self.engine.lending_a_core():
+            return Resident(self.loader.load(self.store.folder(KIND, version), manifest))
 
     def _free_idle(self) -> None:
         idle = [resident for resident in self if not resident.num_users]
@@ -137,7 +138,7 @@ class Residents:
         for resident in idle[: max(0, excess)]:
             version = resident.served.version
             del self._residents[version]
-            self._engine.drop_version(version)
+            self.engine.drop_version(version)
             return_freed_memory()
 
 

@@ -136,7 +136,10 @@ class WeightUpdates:
 
         They remain there only if all is well with them.
         """
-        with self._store.incoming(KIND, manifest) as incoming:
+        with (
+            self._residents.engine.lending_a_core(),
+            self._store.incoming(KIND, manifest) as incoming,
+        ):
             check_sizes(folder, manifest)
             for file in manifest.files:
                 place(folder / file.name, incoming / file.name)

@@ -132,6 +132,16 @@ def test_products_are_right_for_any_number_of_rows_and_outputs(precision):
             assert torch.equal(packed(input_MK[:num_rows], crew), whole[:num_rows])
 
 
+def test_a_crew_that_lends_its_threads_computes_the_same_bits():
+    crew, generator = Crew(3), torch.Generator().manual_seed(4)
+    packed = PackedLinear(torch.randn(512, 512, generator=generator), None, Precision.FLOAT32)
+    input_MK = torch.randn(40, 512, generator=generator)  # work enough to be shared
+    whole = packed(input_MK, crew)
+    for num_lent in (1, 2, 5, 0):
+        crew.lend(num_lent)
+        assert torch.equal(packed(input_MK, crew), whole)
+
+
 def test_sizes_that_the_kernels_do_not_take_are_refused():
     config = DecoderConfig(vocab_size=8, width=48, num_heads=2, num_kv_heads=2, head_size=24)
     with pytest.raises(ValueError, match="head_size is 24; the kernels take multiples of 16"):

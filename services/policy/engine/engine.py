@@ -7,8 +7,9 @@ Method: continuous batching (Orca, Yu et al. 2022), with lanes instead of mixed 
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
@@ -50,7 +51,9 @@ class Engine:
     def __init__(self, limits: EngineLimits, observer: EngineObserver) -> None:
         self.limits = limits
         self._observer = observer
-        self._scheduler = Scheduler(limits, Crew(torch.get_num_threads()))
+        self._crew = Crew(torch.get_num_threads())
+        self._num_lent = 0  # of the crew's threads
+        self._scheduler = Scheduler(limits, self._crew)
         self._commands: deque[Callable[[], None]] = deque()
         self._wake = threading.Condition()
         self._num_arriving = 0  # samples submitted that the thread has not seen yet
@@ -92,6 +95,19 @@ class Engine:
         if not self._command(lambda: future.set_result(self._switch(jobs, served))):
             raise EngineStoppedError("the engine has stopped")
         return future
+
+    @contextmanager
+    def lending_a_core(self) -> Iterator[None]:
+        """Leaves a core to whoever loads weights meanwhile.
+
+        The crew meets several times a layer: beside a busy thread each meeting waits for the
+        scheduler, and a step took 155 ms in place of 40 (125 M parameters, two cores).
+        """
+        self._command(lambda: self._lend(1))
+        try:
+            yield
+        finally:
+            self._command(lambda: self._lend(-1))
 
     @property
     def num_waiting(self) -> int:
@@ -189,6 +205,10 @@ class Engine:
         started_s = time.monotonic()
         self._scheduler.switch_version(jobs & self._scheduler.jobs, served)
         return time.monotonic() - started_s
+
+    def _lend(self, num_more: int) -> None:
+        self._num_lent += num_more
+        self._crew.lend(self._num_lent)
 
     def _command(self, command: Callable[[], None]) -> bool:
         """Has the thread run something between two steps; false once it has stopped."""

@@ -4,6 +4,7 @@
 // places of their own, each in an order of its own.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <thread>
@@ -13,9 +14,9 @@ namespace attune {
 
 class Crew {
  public:
-  explicit Crew(int num_threads) {
+  explicit Crew(int num_threads) : num_working_(std::max(1, num_threads)) {
     for (int helper = 1; helper < num_threads; ++helper)
-      helpers_.emplace_back([this] { serve(); });
+      helpers_.emplace_back([this, helper] { serve(helper); });
   }
 
   ~Crew() {
@@ -24,12 +25,15 @@ class Crew {
     for (std::thread& helper : helpers_) helper.join();
   }
 
+  // Leaves the cores of so many threads to others; one thread at least goes on. Between two runs.
+  void lend(int num_threads) { num_working_ = std::max(1, size() - num_threads); }
+
   int size() const { return (int)helpers_.size() + 1; }
 
   // Runs `job`, which is many calls of `share`, on all threads at once; on the caller's alone where
   // its operations are so few that waiting for each other would cost more.
   void run(double num_operations, const std::function<void()>& job) {
-    is_alone_ = helpers_.empty() || num_operations < kMinShared;
+    is_alone_ = num_working_ == 1 || num_operations < kMinShared;
     if (is_alone_) return job();
     job_ = &job;
     num_left_.store((int)helpers_.size(), std::memory_order_relaxed);
@@ -72,7 +76,7 @@ class Crew {
   // The last to come opens the gate, with the counter of parts set back.
   void meet() {
     int turn = turn_.load(std::memory_order_acquire);
-    if (num_met_.fetch_add(1, std::memory_order_acq_rel) + 1 == size()) {
+    if (num_met_.fetch_add(1, std::memory_order_acq_rel) + 1 == num_working_) {
       num_met_.store(0, std::memory_order_relaxed);
       next_.store(0, std::memory_order_relaxed);
       turn_.store(turn + 1, std::memory_order_release);
@@ -94,13 +98,13 @@ class Crew {
       value.wait(seen, std::memory_order_acquire);
   }
 
-  void serve() {
+  void serve(int number) {
     int seen = 0;
     for (;;) {
       wait_while(shift_, [seen](int now) { return now == seen; });
       seen = shift_.load(std::memory_order_acquire);
       if (is_over_) return;
-      (*job_)();
+      if (number < num_working_) (*job_)();
       num_left_.fetch_sub(1, std::memory_order_release);
       num_left_.notify_all();
     }
@@ -109,6 +113,7 @@ class Crew {
   std::vector<std::thread> helpers_;
   std::atomic<int> shift_{0}, turn_{0}, num_met_{0}, next_{0}, num_left_{0};
   bool is_over_ = false, is_alone_ = false;
+  int num_working_;
   const std::function<void()>* job_ = nullptr;
 };
 

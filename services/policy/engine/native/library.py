@@ -90,6 +90,7 @@ class DrawsStruct(Structure):
 _SIGNATURES = {
     "attune_crew_new": (c_void_p, (c_int,)),
     "attune_crew_free": (None, (c_void_p,)),
+    "attune_crew_lend": (None, (c_void_p, c_int)),
     "attune_matrix_new": (c_void_p, (c_void_p, c_int, c_int, c_int)),
     "attune_matrix_free": (None, (c_void_p,)),
     "attune_linear": (None, (c_void_p, c_void_p, c_void_p, c_void_p, c_int, c_void_p)),

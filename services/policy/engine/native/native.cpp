@@ -11,6 +11,7 @@ extern "C" {
 
 Crew* attune_crew_new(int num_threads) { return new Crew(num_threads); }
 void attune_crew_free(Crew* crew) { delete crew; }
+void attune_crew_lend(Crew* crew, int num_threads) { crew->lend(num_threads); }
 
 Matrix* attune_matrix_new(const float* weight_NK, int num_outputs, int num_inputs, int precision) {
   return new Matrix(weight_NK, num_outputs, num_inputs, (attune::Precision)precision);

@@ -32,6 +32,11 @@ class Crew:
         finalize(self, library().attune_crew_free, handle)
         return handle
 
+    def lend(self, num_threads: int) -> None:
+        """Leaves the cores of so many threads to others, but for one; results are the same. Only
+        while no kernel runs."""
+        library().attune_crew_lend(self.handle, num_threads)
+
 
 class PackedLinear:
     """y = x · weightᵀ (+ bias), each row's result independent of the others."""
