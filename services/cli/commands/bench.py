@@ -122,3 +122,30 @@ def weights(
 
     calls = streams, followers
     bench_weights(WeightsBench(size, dtype, rounds, updates, updates_size, *calls, json, port_base))
+
+
+@bench.command()
+def soak(
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long.")] = 10.0,
+    callers: Annotated[int, typer.Option(min=1, help="Calls at once.")] = 12,
+    update_every: Annotated[
+        float, typer.Option(min=0.0, metavar="SECONDS", help="Between publications of weights.")
+    ] = 5.0,
+    json: JsonFile = None,
+    port_base: PortBase = DEFAULT_PORT_BASE,
+) -> None:
+    """Everything at once for a while: is anything lost, does anything leak?
+
+    Text, pictures, recordings and clips in; text, drawings (with guidance too),
+    groups and JSON out; one call in seven is cancelled, and new weights come
+    every few seconds. Starts services of its own with the shipped base; exit
+    code 1 where memory grows, pages remain held, or a call gets no answer.
+
+    [bold]Examples[/bold]
+
+      attune bench soak
+      attune bench soak --minutes 60 --json soak.json
+    """
+    from services.cli.bench.soak.command import SoakBench, bench_soak
+
+    bench_soak(SoakBench(minutes, callers, update_every, json, port_base))

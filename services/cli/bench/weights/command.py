@@ -21,7 +21,7 @@ from services.cli.bench.weights.report import (
     timings_figures,
     timings_table,
 )
-from services.cli.bench.weights.service import PolicyAlone, policy_alone
+from services.cli.bench.weights.service import PolicyService, policy_alone
 from services.cli.bench.weights.timing import Timings, time_publications
 from services.cli.bench.weights.versions import Built, Shape, built, make_checkpoints
 from services.cli.terminal import progress_bar, results, write_json
@@ -93,7 +93,7 @@ def _endured(asked: WeightsBench, bar: Progress) -> Endurance:
 @contextmanager
 def _published(
     asked: WeightsBench, size: str, num_versions: int, bar: Progress
-) -> Iterator[tuple[PolicyAlone, list[Built]]]:
+) -> Iterator[tuple[PolicyService, list[Built]]]:
     """A policy that serves the first of so many checkpoints, and all of them."""
     with TemporaryDirectory(prefix="attune-bench-") as folder:
         row = bar.add_task("making checkpoints", total=num_versions)

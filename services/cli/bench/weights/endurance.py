@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from services.cli.bench.memory import MemoryThirds, memory_thirds
+from services.cli.bench.traffic import Traffic
 from services.cli.bench.weights.load import load
 from services.cli.bench.weights.publishing import Route, publish
-from services.cli.bench.weights.service import PolicyAlone
+from services.cli.bench.weights.service import PolicyService
 from services.cli.bench.weights.timing import next_version
-from services.cli.bench.weights.traffic import Traffic
 from services.cli.bench.weights.versions import Built
 
 
@@ -32,7 +32,7 @@ class Endurance:
 
 
 def endure(
-    policy: PolicyAlone,
+    policy: PolicyService,
     versions: Sequence[Built],
     num_updates: int,
     calls: tuple[int, int],

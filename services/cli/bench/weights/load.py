@@ -1,10 +1,10 @@
 """Who asks while weights change: streams of single answers, and rollouts that follow the alias."""
 
 import random
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from uuid import uuid4
 
 import grpc
@@ -13,18 +13,17 @@ from models.preprocessing.conversation import Role, Text, Turn
 from protos.v1 import content_pb2, trajectory_pb2, versions_pb2
 from protos.v1 import policy_generator_pb2 as pb
 from protos.v1.policy_generator_pb2_grpc import PolicyGeneratorStub
-from services.cli.bench.weights.traffic import Gap, Traffic
+from services.cli.bench.answers import what_is_wrong
+from services.cli.bench.callers import asking
+from services.cli.bench.traffic import Gap, Traffic
 from services.common.codecs import prompt_to_proto
+from services.common.errors import from_rpc
 
 STABLE = "stable"
 _MODEL = versions_pb2.ModelRef(alias=STABLE)
-_ENDED_WELL = (trajectory_pb2.FINISH_REASON_STOP, trajectory_pb2.FINISH_REASON_LENGTH)
 _MAX_TOKENS, _NUM_WORDS = 64, 8
 _SAMPLES = 2  # of a rollout
 _DEADLINE_S = 300.0
-
-# Makes one call; says what is wrong with its answer, None where it is whole.
-_Call = Callable[[PolicyGeneratorStub, random.Random, Traffic], str | None]
 
 
 @contextmanager
@@ -33,31 +32,10 @@ def load(
 ) -> Iterator[Traffic]:
     """Keeps so many calls going; at the end of the context they may finish. The gaps between
     tokens are kept where it is timed."""
-    traffic, is_over = Traffic(), threading.Event()
-
-    def keep_asking(call: _Call, number: int) -> None:
-        rng = random.Random(number)
-        while not is_over.is_set():
-            traffic.begin()
-            try:
-                traffic.end(call(stub, rng, traffic))
-            except grpc.RpcError as error:
-                traffic.end(f"{error.code().name}: {error.details()}")
-
-    stream = _timed_stream if is_timed else _stream
-    calls = [stream] * num_streams + [_follow] * num_followers
-    threads = [
-        threading.Thread(target=keep_asking, args=(call, number), daemon=True)
-        for number, call in enumerate(calls)
-    ]
-    for thread in threads:
-        thread.start()
-    try:
+    streams = [partial(_stream, stub, random.Random(n), is_timed) for n in range(num_streams)]
+    followers = [partial(_follow, stub, random.Random(-1 - n)) for n in range(num_followers)]
+    with asking([*streams, *followers]) as traffic:
         yield traffic
-    finally:
-        is_over.set()
-        for thread in threads:
-            thread.join(_DEADLINE_S)
 
 
 def first_token_version(stub: PolicyGeneratorStub) -> str:
@@ -71,13 +49,15 @@ def first_token_version(stub: PolicyGeneratorStub) -> str:
     return version
 
 
-def _stream(stub: PolicyGeneratorStub, rng: random.Random, _: Traffic) -> str | None:
-    return _wrong(stub.Generate(_request(rng, _MAX_TOKENS), timeout=_DEADLINE_S), 1)
-
-
-def _timed_stream(stub: PolicyGeneratorStub, rng: random.Random, traffic: Traffic) -> str | None:
-    calls = stub.Generate(_request(rng, _MAX_TOKENS), timeout=_DEADLINE_S)
-    return _wrong(_timed(calls, traffic), 1)
+def _stream(
+    stub: PolicyGeneratorStub, rng: random.Random, is_timed: bool, traffic: Traffic
+) -> None:
+    try:
+        events = stub.Generate(_request(rng, _MAX_TOKENS), timeout=_DEADLINE_S)
+        wrong = what_is_wrong(_timed(events, traffic) if is_timed else events, 1)
+    except grpc.RpcError as error:
+        wrong = str(from_rpc(error))
+    traffic.end("stream", wrong)
 
 
 def _timed(
@@ -94,7 +74,7 @@ def _timed(
         yield event
 
 
-def _follow(stub: PolicyGeneratorStub, rng: random.Random, _: Traffic) -> str | None:
+def _follow(stub: PolicyGeneratorStub, rng: random.Random, traffic: Traffic) -> None:
     """A rollout that goes on with newer weights when they come."""
     request = pb.RolloutRequest(
         request_id=f"bench-{uuid4().hex}",
@@ -104,31 +84,11 @@ def _follow(stub: PolicyGeneratorStub, rng: random.Random, _: Traffic) -> str | 
         sampling=_sampling(_MAX_TOKENS),
         allow_version_switch=True,
     )
-    return _wrong(stub.Rollout(request, timeout=_DEADLINE_S), _SAMPLES)
-
-
-def _wrong(
-    events: Iterator[pb.GenerateResponse] | Iterator[pb.RolloutResponse], expected: int
-) -> str | None:
-    samples: list[trajectory_pb2.Sample] = []
-    is_done = False
-    for event in events:
-        samples += _samples_of(event)
-        is_done = is_done or event.HasField("done")
-    if not is_done:
-        return "the stream ended before it was done"
-    if len(samples) != expected:
-        return f"{len(samples)} of {expected} samples came"
-    bad = [sample for sample in samples if sample.finish_reason not in _ENDED_WELL]
-    return f"a sample ended badly: {bad[0].error}" if bad else None
-
-
-def _samples_of(
-    event: pb.GenerateResponse | pb.RolloutResponse,
-) -> Sequence[trajectory_pb2.Sample]:
-    if isinstance(event, pb.RolloutResponse):
-        return event.group.samples
-    return [event.finished] if event.HasField("finished") else []
+    try:
+        wrong = what_is_wrong(stub.Rollout(request, timeout=_DEADLINE_S), _SAMPLES)
+    except grpc.RpcError as error:
+        wrong = str(from_rpc(error))
+    traffic.end("rollout", wrong)
 
 
 def _request(rng: random.Random, max_tokens: int) -> pb.GenerateRequest:

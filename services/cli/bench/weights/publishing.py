@@ -10,7 +10,7 @@ from uuid import uuid4
 from protos.v1 import policy_generator_pb2 as pb
 from services.cli.bench.weights.load import STABLE, first_token_version
 from services.cli.bench.weights.reference import forget_cached
-from services.cli.bench.weights.service import PolicyAlone
+from services.cli.bench.weights.service import PolicyService
 from services.cli.bench.weights.versions import KIND, Built
 from services.cli.errors import UserError
 from services.common.codecs import manifest_to_proto
@@ -47,7 +47,7 @@ class Publication:
         return self.started_s + self.first_token_s
 
 
-def publish(policy: PolicyAlone, built: Built, route: Route) -> Publication:
+def publish(policy: PolicyService, built: Built, route: Route) -> Publication:
     """From the disk, not from the page cache. Raises UserError where the version was in memory
     already, or another one answers afterwards."""
     put_s = _place(policy, built, route)
@@ -74,13 +74,13 @@ def publish(policy: PolicyAlone, built: Built, route: Route) -> Publication:
     )
 
 
-def resident_versions(policy: PolicyAlone) -> dict[str, float]:
+def resident_versions(policy: PolicyService) -> dict[str, float]:
     """When each version that is in memory was loaded, in Unix seconds."""
     listed = policy.stub.ListVersions(pb.ListVersionsRequest()).versions
     return {each.version: each.loaded_at_s for each in listed}
 
 
-def _place(policy: PolicyAlone, built: Built, route: Route) -> float:
+def _place(policy: PolicyService, built: Built, route: Route) -> float:
     """Has the bytes where the route wants them, and only there."""
     store = policy.store
     if route is Route.STORE:
@@ -98,7 +98,7 @@ def _place(policy: PolicyAlone, built: Built, route: Route) -> float:
 
 
 def _prepare_requests(
-    policy: PolicyAlone, built: Built, route: Route, epoch: int
+    policy: PolicyService, built: Built, route: Route, epoch: int
 ) -> Iterator[pb.PrepareWeightsRequest]:
     folder = built.folder
     if route is Route.STORE:
@@ -125,7 +125,7 @@ def _chunks(path: Path) -> Iterator[pb.PrepareWeightsRequest]:
             offset += len(data)
 
 
-def _check(policy: PolicyAlone, built: Built, began_unix_s: float, answered_by: str) -> None:
+def _check(policy: PolicyService, built: Built, began_unix_s: float, answered_by: str) -> None:
     loaded_at_s = resident_versions(policy).get(built.version, 0.0)
     if loaded_at_s < began_unix_s:
         raise UserError(f"{built.version} was in memory before it was published")

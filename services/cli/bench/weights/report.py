@@ -6,10 +6,10 @@ from typing import Any
 from rich.table import Table
 
 from services.cli.bench.bars import Bar
+from services.cli.bench.traffic import Traffic
 from services.cli.bench.weights.endurance import Endurance
 from services.cli.bench.weights.publishing import Publication, Route
 from services.cli.bench.weights.timing import Timings
-from services.cli.bench.weights.traffic import Traffic
 
 _MAX_RATIO = 1.5
 _MAX_GROWTH = 0.03
@@ -91,7 +91,7 @@ def timings_figures(timings: Timings) -> dict[str, Any]:
         "gap_median_s": timings.traffic.gap_s(0.5),
         "gap_p99_s": timings.traffic.gap_s(0.99),
         "routes": routes,
-        "calls": _traffic_figures(timings.traffic),
+        "calls": timings.traffic.figures,
     }
 
 
@@ -104,25 +104,15 @@ def endurance_figures(endurance: Endurance) -> dict[str, Any]:
         "stall_max_s": max(endurance.stalls_s),
         "memory_mib": {"first": memory.first, "middle": memory.middle, "last": memory.last},
         "memory_growth": memory.growth,
-        "calls": _traffic_figures(endurance.traffic),
+        "calls": endurance.traffic.figures,
     }
 
 
 _PUBLICATION_FIGURES = ("put_s", "prepare_s", "commit_s", "live_s", "first_token_s", "stall_s")
 
 
-def _traffic_figures(traffic: Traffic) -> dict[str, Any]:
-    return {
-        "begun": traffic.num_begun,
-        "answered": traffic.num_answered,
-        "failed": traffic.num_failed,
-        "unanswered": traffic.num_unanswered,
-        "failures": dict(traffic.failures),
-    }
-
-
 def _lost_bar(what: str, traffic: Traffic) -> Bar:
-    return Bar(f"calls lost beside {what}", traffic.num_failed + traffic.num_unanswered, 0)
+    return Bar(f"calls lost beside {what}", traffic.num_lost, 0)
 
 
 def _seconds(publications: list[Publication], name: str) -> str:

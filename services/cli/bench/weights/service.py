@@ -25,8 +25,8 @@ _SETTINGS = {"ATTUNE_POLICY_KEPT_RETIRED": "0", "ATTUNE_POLICY_SPOOL_MAX_FILES":
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyAlone:
-    """One that runs."""
+class PolicyService:
+    """One that runs; `home` holds its store."""
 
     home: Path
     stub: PolicyGeneratorStub
@@ -39,7 +39,7 @@ class PolicyAlone:
 
 
 @contextmanager
-def policy_alone(home: Path, port_base: int, base: Path) -> Iterator[PolicyAlone]:
+def policy_alone(home: Path, port_base: int, base: Path) -> Iterator[PolicyService]:
     """Serves the checkpoint `base` under the alias `stable`."""
     services = tuple(s for s in layout_at(home, port_base).services if s.name == "policy")
     settings = _SETTINGS | {"ATTUNE_POLICY_BASE_CHECKPOINT": str(base)}
@@ -53,6 +53,6 @@ def policy_alone(home: Path, port_base: int, base: Path) -> Iterator[PolicyAlone
         start_and_wait(supervisor)
         state = require_state(home)
         with sync_channel(state.address("policy")) as channel:
-            yield PolicyAlone(home, PolicyGeneratorStub(channel), policy_process(state))
+            yield PolicyService(home, PolicyGeneratorStub(channel), policy_process(state))
     finally:
         supervisor.stop()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from services.cli.bench.traffic import Traffic
 from services.cli.bench.weights.load import load
 from services.cli.bench.weights.publishing import (
     Publication,
@@ -13,8 +14,7 @@ from services.cli.bench.weights.publishing import (
     resident_versions,
 )
 from services.cli.bench.weights.reference import cold_copy_and_hash_s
-from services.cli.bench.weights.service import PolicyAlone
-from services.cli.bench.weights.traffic import Traffic
+from services.cli.bench.weights.service import PolicyService
 from services.cli.bench.weights.versions import Built
 
 _MAX_SETTLED = 2  # what is served, and at most one that calls have still to finish
@@ -56,7 +56,7 @@ class Timings:
 
 
 def time_publications(
-    policy: PolicyAlone,
+    policy: PolicyService,
     versions: Sequence[Built],
     rounds: int,
     calls: tuple[int, int],
@@ -77,7 +77,7 @@ def time_publications(
     return timings
 
 
-def next_version(policy: PolicyAlone, versions: Sequence[Built], max_resident: int) -> Built:
+def next_version(policy: PolicyService, versions: Sequence[Built], max_resident: int) -> Built:
     """One that a publication would really load, once no more than so many are in memory: calls
     hold the version that they began with."""
     while True:
@@ -87,7 +87,7 @@ def next_version(policy: PolicyAlone, versions: Sequence[Built], max_resident: i
         time.sleep(_POLL_S)
 
 
-def _time_reference(policy: PolicyAlone, built: Built, timings: Timings) -> None:
+def _time_reference(policy: PolicyService, built: Built, timings: Timings) -> None:
     started_s = time.perf_counter()
     timings.reference_s.append(cold_copy_and_hash_s(built.files, policy.home / "reference"))
     gap_s = timings.traffic.longest_gap_s(started_s, time.perf_counter())

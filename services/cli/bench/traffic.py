@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -10,10 +11,15 @@ class Traffic:
     """Threads add to it; times are those of `time.perf_counter`."""
 
     num_begun: int = 0
-    num_answered: int = 0
-    failures: Counter[str] = field(default_factory=Counter)
+    num_cancelled: int = 0
+    answered: Counter[str] = field(default_factory=Counter)  # by kind of call
+    failures: Counter[str] = field(default_factory=Counter)  # by what went wrong
     gaps: list["Gap"] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def num_answered(self) -> int:
+        return self.answered.total()
 
     @property
     def num_failed(self) -> int:
@@ -21,18 +27,41 @@ class Traffic:
 
     @property
     def num_unanswered(self) -> int:
-        """Begun, and neither answered nor refused; of a load that has ended."""
-        return self.num_begun - self.num_answered - self.num_failed
+        """Begun, and neither answered, refused nor cancelled; of a load that has ended."""
+        return self.num_begun - self.num_answered - self.num_failed - self.num_cancelled
+
+    @property
+    def num_lost(self) -> int:
+        """Calls that did not get what they asked for."""
+        return self.num_failed + self.num_unanswered
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """For --json."""
+        return {
+            "begun": self.num_begun,
+            "answered": dict(self.answered),
+            "cancelled": self.num_cancelled,
+            "failed": dict(self.failures),
+            "unanswered": self.num_unanswered,
+        }
 
     def begin(self) -> None:
         with self.lock:
             self.num_begun += 1
 
-    def end(self, failure: str | None) -> None:
+    def end(self, kind: str, failure: str | None) -> None:
         """One call is over; None where it was answered as it should be."""
         with self.lock:
-            self.num_answered += failure is None
-            self.failures.update([] if failure is None else [failure])
+            if failure is None:
+                self.answered[kind] += 1
+            else:
+                self.failures[f"{kind}: {failure}"] += 1
+
+    def cancel(self) -> None:
+        """One call was cancelled by who made it."""
+        with self.lock:
+            self.num_cancelled += 1
 
     def gap_s(self, share: float) -> float:
         """What so large a share of gaps do not exceed."""
