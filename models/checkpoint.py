@@ -28,7 +28,7 @@ from models.preprocessing.token_scheme import TokenScheme
 from models.preprocessing.tokenizer import Tokenizer
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
-_BORROWED = ("language_model.layers.", "lm_head.")
+_PACKED = ("language_model.layers.", "lm_head.")
 
 # All of a checkpoint but its weights.
 Described = tuple[OmniConfig, Preprocessor]
@@ -101,8 +101,8 @@ def load(folder: Path) -> Checkpoint:
 
 
 def borrow(folder: Path, described: Described | None = None) -> Checkpoint:
-    """As `load`, for who keeps neither the decoder's layers nor the text head, but packs them:
-    float32 ones lie in the mapped file, which must stay as it is while the model is used.
+    """As `load`, for who packs the matrices of the decoder's layers and of the text head: those in
+    float32 lie in the mapped file, which must stay as it is while any of them is used.
 
     `described` is what `read_config` would say.
     """
@@ -111,7 +111,7 @@ def borrow(folder: Path, described: Described | None = None) -> Checkpoint:
     tensors = _read_tensors(folder, config)
     check_tensors(model, tensors)
     owned = {
-        name: tensor.to(torch.float32, copy=not name.startswith(_BORROWED))
+        name: tensor.to(torch.float32, copy=not (name.startswith(_PACKED) and tensor.ndim == 2))
         for name, tensor in tensors.items()
     }
     model.load_state_dict(owned, assign=True)

@@ -1,7 +1,7 @@
 """Random checkpoints of Llama's class in Hugging Face's format, which every system can read.
 
-`python -m services.policy.bench.random_llama FOLDER SIZE DTYPE [SEED]` makes one and says what it
-holds.
+`python -m services.policy.bench.random_llama FOLDER SIZE DTYPE` makes one and says what it holds;
+with seeds after that, one in FOLDER/SEED for each.
 """
 
 import json
@@ -120,9 +120,11 @@ def _write_tokenizer(folder: Path, vocab_size: int) -> None:
 
 
 def main() -> None:
-    folder, size_name, dtype_name, *seed = sys.argv[1:]
-    size = SIZES[size_name]
-    count = write_random_llama(Path(folder), size, getattr(torch, dtype_name), *map(int, seed))
+    folder, size_name, dtype_name, *seeds = sys.argv[1:]
+    size, dtype = SIZES[size_name], getattr(torch, dtype_name)
+    targets = {Path(folder) / seed: int(seed) for seed in seeds} or {Path(folder): 0}
+    for target, seed in targets.items():
+        count = write_random_llama(target, size, dtype, seed)
     looked_up = size.vocab_size * size.width
     described = {
         "num_parameters": count,

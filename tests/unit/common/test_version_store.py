@@ -2,11 +2,12 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
 from services.common.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound
-from services.common.version_store import VersionStore, verify
+from services.common.version_store import VersionStore, copy_files, describe, verify
 
 OUTSIDE = ["", ".", "..", "../reward", "/etc", "a/b", ".hidden", "a\0b"]
 
@@ -73,6 +74,29 @@ def test_a_put_that_fails_leaves_nothing_behind(store, weights):
     with pytest.raises(OSError, match="versions"):
         store.put("policy", folder, "f1")
     assert store.versions("policy") == []
+
+
+def test_what_comes_in_is_a_version_once_all_went_well(store, weights):
+    folder = weights(b"abc")
+    manifest = describe("policy", folder, "f1", {})
+    with suppress(DataLoss), store.incoming("policy", manifest) as incoming:
+        copy_files(folder, incoming, manifest)
+        raise DataLoss("not what the manifest says")
+    assert store.versions("policy") == []
+    with store.incoming("policy", manifest) as incoming:
+        copy_files(folder, incoming, manifest)
+        assert store.versions("policy") == []
+    assert store.versions("policy") == [manifest.version]
+    verify(store.folder("policy", manifest.version), manifest)
+    assert len(list((store.root / "policy" / "versions").iterdir())) == 1
+
+
+def test_what_comes_in_under_a_name_of_its_own_is_refused(store, weights):
+    manifest = describe("policy", weights(b"abc"), "f1", {})
+    stranger = manifest.model_copy(update={"version": "../../evil"})
+    with pytest.raises(DataLoss, match="calls itself"), store.incoming("policy", stranger):
+        pass
+    assert not (store.root / "policy").exists()
 
 
 def test_versions_are_listed_oldest_first(store, weights):

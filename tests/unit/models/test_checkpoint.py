@@ -5,8 +5,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.checkpoint import Checkpoint, load, save
+from models.checkpoint import Checkpoint, borrow, load, save
 from models.checkpoint_error import CheckpointError
+from models.initialization import Undrawn
 
 
 @pytest.fixture
@@ -28,6 +29,36 @@ def test_a_saved_model_loads_bit_for_bit(checkpoint: Checkpoint, folder) -> None
     assert loaded.preprocessor.fingerprint == checkpoint.preprocessor.fingerprint
     for name, tensor in loaded.model.state_dict().items():
         assert torch.equal(tensor, expected[name]), name
+
+
+def test_what_is_borrowed_is_what_is_loaded(checkpoint: Checkpoint, folder) -> None:
+    loaded, borrowed = load(folder), borrow(folder)
+    assert borrowed.preprocessor.fingerprint == checkpoint.preprocessor.fingerprint
+    # Buffers that no file holds among them.
+    for tensors in ("named_parameters", "named_buffers"):
+        expected = dict(getattr(loaded.model, tensors)())
+        for name, tensor in getattr(borrowed.model, tensors)():
+            assert torch.equal(tensor, expected[name]), name
+            assert tensor.dtype == torch.float32
+
+
+def test_what_is_borrowed_is_checked_too(folder) -> None:
+    edit_tensors(folder, lambda t: t["lm_head.weight"].__setitem__((0, 0), float("inf")))
+    with pytest.raises(CheckpointError, match=r"lm_head\.weight holds NaN or infinity"):
+        borrow(folder)
+
+
+def test_finite_weights_whose_sum_overflows_are_taken(folder) -> None:
+    edit_tensors(folder, lambda t: t["lm_head.weight"].fill_(3e38))
+    assert load(folder).model.lm_head.weight[0, 0] == torch.tensor(3e38)
+
+
+def test_a_model_built_to_be_loaded_draws_nothing() -> None:
+    with Undrawn():
+        linear = torch.nn.Linear(4, 4)
+        linear.weight.data.fill_(7)
+        torch.nn.init.normal_(linear.weight)
+    assert (linear.weight == 7).all()
 
 
 def test_loading_leaves_the_random_state_alone(folder) -> None:

@@ -96,10 +96,10 @@ def _published(
 ) -> Iterator[tuple[PolicyService, list[Built]]]:
     """A policy that serves the first of so many checkpoints, and all of them."""
     with TemporaryDirectory(prefix="attune-bench-") as folder:
-        row = bar.add_task("making checkpoints", total=num_versions)
-        shape = Shape(size, asked.dtype)
+        row = bar.add_task(f"making {num_versions} checkpoints", total=1)
         home = Path(folder)
-        made = make_checkpoints(home / "made", shape, num_versions, lambda: bar.advance(row))
+        made = make_checkpoints(home / "made", Shape(size, asked.dtype), num_versions)
+        bar.advance(row)
         with policy_alone(home, asked.port_base, made[0]) as policy:
             [base] = policy.stub.ListVersions(pb.ListVersionsRequest()).versions
             yield policy, [built(path, base.preprocessing_fingerprint) for path in made]

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,31 +40,21 @@ class Built:
         return sum(file.size_bytes for file in self.manifest.files)
 
 
-def make_checkpoints(
-    folder: Path, shape: Shape, count: int, on_made: Callable[[], None]
-) -> list[Path]:
-    """In processes of their own: the command line carries no torch."""
-    made = []
-    for seed in range(count):
-        target = folder / f"seed-{seed}"
-        _make(target, shape, seed)
-        made.append(target)
-        on_made()
-    return made
-
-
-def built(folder: Path, fingerprint: str) -> Built:
-    """Hashes a checkpoint as its publisher would."""
-    return Built(folder, describe(KIND, folder, fingerprint, {"name": folder.name}))
-
-
-def _make(folder: Path, shape: Shape, seed: int) -> None:
+def make_checkpoints(folder: Path, shape: Shape, count: int) -> list[Path]:
+    """In a process of its own: the command line carries no torch."""
+    seeds = [str(seed) for seed in range(count)]
     command = [sys.executable, "-m", "services.policy.bench.random_llama"]
     made = subprocess.run(
-        [*command, str(folder), shape.size, shape.dtype, str(seed)],
+        [*command, str(folder), shape.size, shape.dtype, *seeds],
         capture_output=True,
         text=True,
         timeout=_TIMEOUT_S,
     )
     if made.returncode:
-        raise UserError("the checkpoint could not be made", made.stderr.strip()[-500:])
+        raise UserError("the checkpoints could not be made", made.stderr.strip()[-500:])
+    return [folder / seed for seed in seeds]
+
+
+def built(folder: Path, fingerprint: str) -> Built:
+    """Hashes a checkpoint as its publisher would."""
+    return Built(folder, describe(KIND, folder, fingerprint, {"name": folder.name}))
