@@ -1,4 +1,8 @@
-"""`attune bench`: what things cost on this machine. generate/ is the engine; here are media:
+"""`attune bench`: what things cost on this machine. Here are media:
 
-cases (what is sent) · latency (how long, how much) · report (tables, JSON) · command
+cases (what is sent) · latency (how long, how much) · command
+
+generate/ is the engine; weights/ publications under load; soak/ everything at once. They share
+callers (threads that ask) · traffic (what came of it) · answers (is one whole?) · memory (thirds) ·
+bars (what figures are held to) · service_metrics
 """

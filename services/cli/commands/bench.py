@@ -110,7 +110,8 @@ def weights(
     one SHA-256 of the same bytes: by a shared folder that the service takes into
     its store, by a store that both share (as the trainer does), and streamed.
     Then very many, which must lose no call and take no memory. Starts a policy
-    service of its own; exit code 1 where a figure misses what it is held to.
+    service of its own, with all files in the temporary folder (TMPDIR); exit
+    code 1 where a figure misses what it is held to.
 
     [bold]Examples[/bold]
 

@@ -13,6 +13,7 @@ from services.cli.bench.weights.timing import Timings
 
 _MAX_RATIO = 1.5
 _MAX_GROWTH = 0.03
+_PUBLICATION_FIGURES = ("put_s", "prepare_s", "commit_s", "live_s", "first_token_s", "stall_s")
 
 
 def timings_table(timings: Timings) -> Table:
@@ -106,9 +107,6 @@ def endurance_figures(endurance: Endurance) -> dict[str, Any]:
         "memory_growth": memory.growth,
         "calls": endurance.traffic.figures,
     }
-
-
-_PUBLICATION_FIGURES = ("put_s", "prepare_s", "commit_s", "live_s", "first_token_s", "stall_s")
 
 
 def _lost_bar(what: str, traffic: Traffic) -> Bar:
