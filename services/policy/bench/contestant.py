@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from models.checkpoint import load
-from models.preprocessing.prompt import EncodedPrompt
+from models.preprocessing.encoded_prompt import EncodedPrompt
 from services.policy.bench.roofline import measure_roofline
 from services.policy.engine.engine import Engine
 from services.policy.engine.limits import EngineLimits
