@@ -7,6 +7,7 @@ Rollout, as the trainer does: one prompt in a call, so many calls at once.
 import asyncio
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -146,6 +147,7 @@ def _address_of(process: "subprocess.Popen[str]") -> str:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the service must end as well
     with asyncio.Runner() as runner:
         contestant = ServedContestant(runner)
         try:

@@ -1,4 +1,7 @@
-"""ONNX Runtime GenAI, in batches of as many prompts as run at once; the folder is converted."""
+"""ONNX Runtime GenAI, in batches of as many prompts as run at once; the folder is converted.
+
+It takes 32 rows at most, so 64 at once are two batches, one after the other.
+"""
 
 import json
 import subprocess
@@ -11,6 +14,7 @@ import onnxruntime_genai as og
 from orders import AbsentError, Tally, batches, serve
 
 MODELS: dict[str, Any] = {}
+_MAX_ROWS = 32  # of a generator; it refuses more
 _NO_BFLOAT16 = (
     "ONNX Runtime GenAI has no bfloat16 on the CPU: its builder names BF16 for CUDA and TRT-RTX"
     " alone, and ONNX Runtime has no kernels for the graph (NOT_IMPLEMENTED at Where)"
@@ -35,7 +39,7 @@ def generate(
     prompts: list[list[int]], samples: int, max_tokens: int, concurrency: int
 ) -> dict[str, Any]:
     tally = Tally()
-    for batch in batches(prompts, concurrency):
+    for batch in batches(prompts, min(concurrency, max(1, _MAX_ROWS // samples))):
         rows_BL = np.repeat(np.array(batch, np.int32), samples, axis=0)
         _write(rows_BL, max_tokens, tally)
     return tally.result()
