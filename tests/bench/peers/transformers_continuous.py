@@ -66,3 +66,5 @@ def _manager(samples: int) -> Any:
 
 if __name__ == "__main__":
     serve(load, generate)
+    for manager in MANAGERS.values():  # its thread would keep this process
+        manager.stop(block=True, hard_stop=True)
