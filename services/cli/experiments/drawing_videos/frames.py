@@ -2,10 +2,8 @@
 
 Thin black lines on white, small in their picture, are nothing that the base has seen: with them no
 question was learned in 500 steps, with these three quarters in 200 (docs/decisions.md).
-S side of a drawing, F frames.
+S side of a drawing, C side of what is cut out of it, F frames.
 """
-
-from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,49 +16,53 @@ _INK = PALETTE["red"]
 _COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 0, 255), (0, 255, 255), (0, 0, 0))
 _MARGIN = 0.125  # on each side, of the ink's width or height
 _MARGIN_PX = 2
-_THICKER = ImageFilter.MaxFilter(3)
+_THICKER = ImageFilter.MinFilter(3)
+_LEVELS = 16  # between ground and ink
+_NO_INK = 255
 
-Mask = NDArray[np.bool_]
+Bytes = NDArray[np.uint8]
 
 
-def frames(drawing: Drawing, num_frames: int, side: int) -> NDArray[np.uint8]:
+def frames(drawing: Drawing, num_frames: int, side: int) -> Bytes:
     """uint8 [F, side, side, 3], evenly in time; the first has some ink, the last all."""
-    times = np.linspace(0, 1, num_frames + 1)[1:] + 1e-9
-    return np.stack(
-        [_picture(drawing, side, [(drawing.arrival_SS <= time, _INK)]) for time in times]
-    )
+    times_F = np.linspace(0, 1, num_frames + 1)[1:] + 1e-9
+    first_SS = np.searchsorted(times_F, drawing.arrival_SS).astype(np.uint8)
+    first_CC = _thick(_cut(first_SS, drawing, num_frames))
+    shares = [_shrunk(first_CC <= frame, side) for frame in range(num_frames)]
+    levels_FSS = np.rint(np.stack(shares) / 255 * _LEVELS).astype(np.int64)
+    ramp_L3 = np.linspace(BACKGROUND, _INK, _LEVELS + 1).astype(np.uint8)
+    return ramp_L3[levels_FSS]
 
 
-def last_frame_in_colour(drawing: Drawing, side: int) -> NDArray[np.uint8]:
+def last_frame_in_colour(drawing: Drawing, side: int) -> Bytes:
     """uint8 [side, side, 3]: the first stroke red, the second green …, as in the data."""
-    layers = []
+    ground = Image.new("RGB", (side, side), BACKGROUND)
     for index, stroke in enumerate(drawing.strokes):
-        is_ink_SS = np.zeros((drawing.side, drawing.side), np.bool_)
-        is_ink_SS[stroke.rows_N, stroke.columns_N] = True
-        layers.append((is_ink_SS, _COLOURS[index % len(_COLOURS)]))
-    return _picture(drawing, side, layers)
+        bare_SS = np.full((drawing.side, drawing.side), _NO_INK, np.uint8)
+        bare_SS[stroke.rows_N, stroke.columns_N] = 0
+        ink_CC = _thick(_cut(bare_SS, drawing, _NO_INK)) == 0
+        is_ink_SS = _shrunk(ink_CC, side) > 127
+        ground.paste(_COLOURS[index % len(_COLOURS)], mask=Image.fromarray(is_ink_SS))
+    return np.asarray(ground)
 
 
-def _picture(
-    drawing: Drawing, side: int, layers: Iterable[tuple[Mask, tuple[int, int, int]]]
-) -> NDArray[np.uint8]:
-    """Layers of ink over each other, cut out around the finished drawing."""
-    top, left, size = _window(drawing.arrival_SS <= 1)
-    pixels_SS3 = np.full((size, size, 3), BACKGROUND, np.uint8)
-    for is_ink_SS, colour in layers:
-        cut_SS = np.pad(is_ink_SS, size)[top + size :, left + size :][:size, :size]
-        thick = Image.fromarray(cut_SS.astype(np.uint8)).filter(_THICKER)
-        pixels_SS3[np.asarray(thick) > 0] = colour
-    shrunk = Image.fromarray(pixels_SS3).resize(
-        (side, side), Image.Resampling.BICUBIC, reducing_gap=3.0
-    )
-    return np.asarray(shrunk)
-
-
-def _window(is_ink_SS: Mask) -> tuple[int, int, int]:
-    """(top, left, size) of a square around the ink, which may reach over the edge."""
-    places_N2 = np.argwhere(is_ink_SS)
+def _cut(values_SS: Bytes, drawing: Drawing, fill: int) -> Bytes:
+    """A square around the finished drawing, which may reach over the edge."""
+    places_N2 = np.argwhere(drawing.arrival_SS <= 1)
     low_2, high_2 = places_N2.min(axis=0), places_N2.max(axis=0)
     size = round((high_2 - low_2).max() * (1 + 2 * _MARGIN)) + 2 * _MARGIN_PX
-    top, left = (low_2 + high_2) // 2 - size // 2
-    return int(top), int(left), size
+    top, left = (low_2 + high_2) // 2 - size // 2 + size
+    padded = np.pad(values_SS, size, constant_values=fill)
+    return padded[top : top + size, left : left + size]
+
+
+def _thick(first_CC: Bytes) -> Bytes:
+    """Ink reaches one pixel further; the lower value is the earlier ink."""
+    return np.asarray(Image.fromarray(first_CC).filter(_THICKER))
+
+
+def _shrunk(is_ink_CC: NDArray[np.bool_], side: int) -> Bytes:
+    """0 where there is none to 255 where there is nothing else."""
+    mask = Image.fromarray(np.where(is_ink_CC, np.uint8(255), np.uint8(0)))
+    resized = mask.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    return np.asarray(resized)

@@ -4,15 +4,12 @@ Two questions with the answers yes and no, each asked as often of an original as
 in the same last frame: is it played backwards, are its strokes out of order?
 """
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from services.cli.experiments.drawing_videos.drawing import (
     Drawing,
@@ -31,6 +28,7 @@ from services.cli.experiments.drawing_videos.source import (
     Character,
 )
 from services.cli.experiments.task_file import MediaFile, Split, TaskRow
+from services.common.world import media
 
 QUESTIONS = {
     "reversed": "watch the clip: is it played backwards?",
@@ -113,7 +111,7 @@ def write_rows(
 
 
 def clip_gif(drawing: Drawing, shown: Shown = Shown.CLIP) -> bytes:
-    """A GIF of the frames that the model is given; one that is like the last only lengthens it."""
+    """A GIF of the frames that the model is given."""
     match shown:
         case Shown.CLIP:
             shown_FSS3 = frames(drawing, NUM_FRAMES, SIDE)
@@ -121,7 +119,9 @@ def clip_gif(drawing: Drawing, shown: Shown = Shown.CLIP) -> bytes:
             shown_FSS3 = frames(drawing, NUM_FRAMES, SIDE)[-1:]
         case Shown.LAST_FRAME_IN_COLOUR:
             shown_FSS3 = last_frame_in_colour(drawing, SIDE)[None]
-    return _gif(shown_FSS3, round(100 * drawing.seconds / (NUM_FRAMES - 1)) * 10)
+    return media.encode_gif(
+        media.Clip(shown_FSS3, round(100 * drawing.seconds / (NUM_FRAMES - 1)) * 10)
+    )
 
 
 def _changed(drawing: Drawing, rng: np.random.Generator) -> dict[str, Drawing]:
@@ -138,10 +138,3 @@ def _pair(
     for drawing, answer in ((original, False), (other, True)):
         clip_name = f"{name}-{question}-{_WORDS[answer]}"
         yield Clip(clip_name, drawing, question, answer, question + suffix)
-
-
-def _gif(frames_FSS3: NDArray[np.uint8], duration_ms: int) -> bytes:
-    first, *others = [Image.fromarray(frame_SS3) for frame_SS3 in frames_FSS3]
-    file = io.BytesIO()
-    first.save(file, "GIF", save_all=True, append_images=others, duration=duration_ms)
-    return file.getvalue()
