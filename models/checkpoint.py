@@ -23,7 +23,8 @@ from models.initialization import Undrawn
 from models.omni import OmniModel
 from models.preprocessing.images import MediaLimits, SquarePadding
 from models.preprocessing.log_mel import AudioGrid
-from models.preprocessing.prompt import Preprocessor, PreprocessorConfig, VideoGrid
+from models.preprocessing.preprocessor_config import PreprocessorConfig, VideoGrid
+from models.preprocessing.prompt import Preprocessor
 from models.preprocessing.token_scheme import TokenScheme
 from models.preprocessing.tokenizer import Tokenizer
 

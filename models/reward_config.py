@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.config import OmniConfig
-from models.preprocessing.prompt import PreprocessorConfig
+from models.preprocessing.preprocessor_config import PreprocessorConfig
 
 VISION_GRAPH, AUDIO_GRAPH, VIDEO_GRAPH = "vision.onnx", "audio.onnx", "video.onnx"
 TRUNK_GRAPH = "trunk.onnx"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from models.preprocessing.conversation import Audio, Conversation, Medium, Picture, Video
 from models.preprocessing.log_mel import HOP_S
-from models.preprocessing.prompt import PreprocessorConfig
+from models.preprocessing.preprocessor_config import PreprocessorConfig
 from protos.v1 import media_pb2, versions_pb2
 from services.common.codecs import MODALITIES
 from services.common.errors import InvalidArgument

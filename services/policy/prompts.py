@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from models.preprocessing.conversation import Conversation, Medium
 from models.preprocessing.decoding import MediaDecoder
-from models.preprocessing.prompt import EncodedPrompt
+from models.preprocessing.encoded_prompt import EncodedPrompt
 from protos.v1 import content_pb2
 from services.common.codecs import conversation_from_proto
 from services.common.errors import InvalidArgument

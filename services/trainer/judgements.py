@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from models.preprocessing.prompt import EncodedPrompt, Preprocessor
+from models.preprocessing.encoded_prompt import EncodedPrompt
+from models.preprocessing.prompt import Preprocessor
 from protos.v1 import judgement_pb2 as pb
 from protos.v1.feedback_log_pb2 import SnapshotRecord
 from services.common.codecs import conversation_from_proto, turn_from_proto

@@ -46,20 +46,29 @@ def media(
     bench_media(BenchRequest(model, rounds, json), Place(home, port_base))
 
 
+Dtype = Annotated[
+    Literal["float32", "bfloat16"], typer.Option(help="Of the weights, for all systems.")
+]
+Peers = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=COMMAND", help="Another system; see tests/bench/peers."),
+]
+Rounds = Annotated[int, typer.Option(min=1, help="Times that each case is run.")]
+Threads = Annotated[int, typer.Option(min=1, help="Of each system.")]
+Size = Annotated[Literal["5m", "125m"], typer.Argument(help="Parameters of the random checkpoint.")]
+_NUM_CORES = os.cpu_count() or 1
+
+
 @bench.command()
 def generate(
-    size: Annotated[
-        Literal["5m", "125m"], typer.Argument(help="Parameters of the random checkpoint.")
-    ] = "5m",
-    dtype: Annotated[
-        Literal["float32", "bfloat16"], typer.Option(help="Of the weights, for all systems.")
-    ] = "float32",
-    peer: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=COMMAND", help="Another system; see tests/bench/peers."),
-    ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Times that each case is run.")] = 3,
-    threads: Annotated[int, typer.Option(min=1, help="Of each system.")] = os.cpu_count() or 1,
+    size: Size = "5m",
+    dtype: Dtype = "float32",
+    peer: Peers = None,
+    grpc: Annotated[
+        bool, typer.Option("--grpc", help="Beside the engine, the service around it.")
+    ] = False,
+    rounds: Rounds = 3,
+    threads: Threads = _NUM_CORES,
     json: JsonFile = None,
 ) -> None:
     """Tokens per second of the engine, and of other systems beside it.
@@ -70,13 +79,39 @@ def generate(
 
     [bold]Examples[/bold]
 
-      attune bench generate
+      attune bench generate --grpc
       attune bench generate 125m --dtype bfloat16
-      attune bench generate --peer "vllm=peers/vllm/bin/python tests/bench/peers/vllm_cpu.py"
+      attune bench generate --peer "vllm=.peers/vllm_cpu/bin/python tests/bench/peers/vllm_cpu.py"
     """
     from services.cli.bench.generate.command import GenerateBench, bench_generate
 
-    bench_generate(GenerateBench(size, dtype, tuple(peer or ()), rounds, threads, json))
+    peers = tuple(peer or ())
+    bench_generate(GenerateBench(size, dtype, peers, rounds, threads, json, through_grpc=grpc))
+
+
+@bench.command()
+def images(
+    size: Size = "5m",
+    dtype: Dtype = "float32",
+    peer: Peers = None,
+    rounds: Rounds = 3,
+    threads: Threads = _NUM_CORES,
+    json: JsonFile = None,
+) -> None:
+    """Image tokens per second under guidance, 16 pictures at once.
+
+    All load the same small random Janus, whose decoder has the size that is
+    named, and draw pictures of 256 tokens with guidance 5.
+
+    [bold]Examples[/bold]
+
+      attune bench images
+      attune bench images --peer \
+        "transformers=.peers/transformers/bin/python tests/bench/peers/transformers_janus.py"
+    """
+    from services.cli.bench.generate.command import GenerateBench, bench_images
+
+    bench_images(GenerateBench(size, dtype, tuple(peer or ()), rounds, threads, json))
 
 
 @bench.command()

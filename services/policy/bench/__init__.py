@@ -1,5 +1,6 @@
-"""What `attune bench generate` runs of the policy: the engine by itself, without a service.
+"""What `attune bench generate` and `attune bench images` run of the policy.
 
-random_llama (checkpoints for all systems) · contestant (answers orders on standard input) ·
-roofline (what the machine could do at most)
+random_llama, random_janus, random_tokenizer (checkpoints for all systems) · orders (what is asked)
+· contestant (the engine by itself) · served (the service over gRPC) · roofline (what the machine
+could do at most)
 """

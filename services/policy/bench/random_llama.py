@@ -11,9 +11,10 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-_SPECIALS = ["<unk>", "<s>", "</s>"]
+from services.policy.bench.random_tokenizer import write_tokenizer
+
+_SPECIALS = ("<unk>", "<s>", "</s>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,9 @@ SIZES = {
     "5m": Size(4096, 256, 4, 8, 4, 704),
     "125m": Size(24_000, 768, 12, 12, 12, 2048),
 }
-_MAX_LENGTH = 2048
+MAX_LENGTH = 2048
+# Of a conversation the ids remain, and bos before them.
+_NO_CHAT = {"system": ("", ""), "user": ("", ""), "assistant": ("", "</s>")}
 
 
 def write_random_llama(folder: Path, size: Size, dtype: torch.dtype, seed: int = 0) -> int:
@@ -41,8 +44,9 @@ def write_random_llama(folder: Path, size: Size, dtype: torch.dtype, seed: int =
     generator = torch.Generator().manual_seed(seed)
     tensors = {name: _weight(shape, generator).to(dtype) for name, shape in _shapes(size).items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(_config(size, dtype), indent=1))
-    _write_tokenizer(folder, size.vocab_size)
+    (folder / "config.json").write_text(json.dumps(llama_config(size, dtype), indent=1))
+    (folder / "chat_format.json").write_text(json.dumps(_NO_CHAT))
+    write_tokenizer(folder, size.vocab_size, _SPECIALS)
     return sum(tensor.numel() for tensor in tensors.values())
 
 
@@ -73,7 +77,8 @@ def _shapes(size: Size) -> dict[str, tuple[int, ...]]:
     return shapes | {"model.norm.weight": (width,), "lm_head.weight": (size.vocab_size, width)}
 
 
-def _config(size: Size, dtype: torch.dtype) -> dict[str, object]:
+def llama_config(size: Size, dtype: torch.dtype) -> dict[str, object]:
+    """config.json, or Janus' section of it."""
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -84,7 +89,7 @@ def _config(size: Size, dtype: torch.dtype) -> dict[str, object]:
         "num_attention_heads": size.num_heads,
         "num_key_value_heads": size.num_kv_heads,
         "head_dim": size.width // size.num_heads,
-        "max_position_embeddings": _MAX_LENGTH,
+        "max_position_embeddings": MAX_LENGTH,
         "rms_norm_eps": 1e-6,
         "rope_theta": 10_000.0,
         "hidden_act": "silu",
@@ -93,30 +98,6 @@ def _config(size: Size, dtype: torch.dtype) -> dict[str, object]:
         "eos_token_id": 2,
         "torch_dtype": str(dtype).removeprefix("torch."),
     }
-
-
-def _write_tokenizer(folder: Path, vocab_size: int) -> None:
-    """Bytes and made-up words, filled up to the size of the vocabulary."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=_SPECIALS,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator((f"word{n * n} {n}" for n in range(4 * vocab_size)), trainer)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    described = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "unk_token": "<unk>",
-        "bos_token": "<s>",
-        "eos_token": "</s>",
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(described))
-    generation = {"bos_token_id": 1, "eos_token_id": 2, "do_sample": True}
-    (folder / "generation_config.json").write_text(json.dumps(generation))
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.preprocessing.prompt import EncodedPrompt
+from models.preprocessing.encoded_prompt import EncodedPrompt
 from services.policy.engine.constraint import Constraint
 from services.policy.engine.encoders import Unit, units_of
 from services.policy.engine.served_model import ServedModel

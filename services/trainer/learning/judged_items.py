@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from models.media import MediaTensors
+from models.preprocessing.encoded_prompt import EncodedPrompt
 from models.preprocessing.media_arrays import MediaArrays
-from models.preprocessing.prompt import EncodedPrompt
 
 
 @dataclass(frozen=True, slots=True)

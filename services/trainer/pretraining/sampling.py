@@ -14,8 +14,8 @@ from torch import Tensor
 from models.checkpoint import Checkpoint
 from models.grammar import Kind
 from models.media import MediaTensors
+from models.preprocessing.encoded_prompt import EncodedPrompt
 from models.preprocessing.media_arrays import MediaArrays
-from models.preprocessing.prompt import EncodedPrompt
 
 
 class GrowingCache:

@@ -23,8 +23,11 @@ def _emoji(name: str, subgroup: str, colour: tuple[int, int, int]) -> Emoji:
 @pytest.fixture
 def splits():
     return {
-        "train": [_emoji("red face", "faces", (255, 0, 0)), _emoji("sad face", "faces", (0, 0, 0))],
-        "heldout": [_emoji("red ball", "games", (250, 0, 0))],
+        "train": [
+            _emoji("red face", "smileys-emotion/face", (255, 0, 0)),
+            _emoji("sad face", "smileys-emotion/face", (0, 0, 0)),
+        ],
+        "heldout": [_emoji("red ball", "activities/game", (250, 0, 0))],
     }
 
 
@@ -62,7 +65,7 @@ def test_both_tasks_read_as_tasks(splits, tmp_path):
         for task in ("caption", "draw")
     )
     [caption], [draw] = named.items(), drawn.items()
-    assert caption.target.parts[0].text == "red ball"
+    assert caption.target.parts[0].text == "activities: red ball"
     assert draw.output == "image"
     assert draw.conversation[0].parts[0].text == "draw red ball."
     result = CHECKS["program/colours"](draw.reference, draw.target)
@@ -72,8 +75,9 @@ def test_both_tasks_read_as_tasks(splits, tmp_path):
 
 def test_floors_of_captions_on_known_names(splits):
     values = {b.name: b.value for b in caption_bounds(splits, 0)}
-    assert values["always 'face'"] == 0
-    assert values["name of the nearest training picture"] == pytest.approx(0.5)
+    assert values["always 'smileys emotion'"] == 0
+    # "smileys emotion red face" and "activities red ball" share one word of four and three.
+    assert values["caption of the nearest training picture"] == pytest.approx(2 / 7)
 
 
 def test_floors_and_ceiling_of_drawings_on_known_colours(splits, tmp_path):

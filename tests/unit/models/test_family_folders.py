@@ -11,8 +11,8 @@ from models.checkpoint_error import CheckpointError
 from models.config import LinearRope, Llama3Rope, OmniConfig
 from models.families.janus_config import JanusImageTokenizerConfig, JanusVisionConfig
 from models.preprocessing.conversation import Audio, Picture, Role, Turn
+from models.preprocessing.encoded_prompt import PromptError
 from models.preprocessing.images import SquarePadding
-from models.preprocessing.prompt import PromptError
 from tests.support.family_folders import (
     JANUS,
     LLAMA,

@@ -10,8 +10,9 @@ from tokenizers import Tokenizer as Backend
 from models.checkpoint import grammar_of, read_config
 from models.checkpoint_error import CheckpointError
 from models.preprocessing.conversation import Conversation, Picture, Role, Text, TokenIds, Turn
+from models.preprocessing.encoded_prompt import PromptError
 from models.preprocessing.images import encode_png
-from models.preprocessing.prompt import Preprocessor, PromptError, without_content
+from models.preprocessing.prompt import Preprocessor, without_content
 from tests.support.family_folders import (
     LLAMA,
     LLAMA_SPECIALS,

@@ -12,7 +12,8 @@ import torch
 from models.checkpoint import Checkpoint
 from models.config import OmniConfig
 from models.omni import OmniModel
-from models.preprocessing.prompt import Preprocessor, PreprocessorConfig
+from models.preprocessing.preprocessor_config import PreprocessorConfig
+from models.preprocessing.prompt import Preprocessor
 from models.preprocessing.tokenizer import Tokenizer
 from services.policy.engine.engine import Engine
 from services.policy.engine.request import Group, OutputMode

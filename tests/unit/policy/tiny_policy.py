@@ -34,8 +34,9 @@ from models.preprocessing.conversation import (
     Turn,
     Video,
 )
+from models.preprocessing.encoded_prompt import EncodedPrompt
 from models.preprocessing.images import encode_png
-from models.preprocessing.prompt import EncodedPrompt, Preprocessor
+from models.preprocessing.prompt import Preprocessor
 from models.preprocessing.tokenizer import Tokenizer
 from services.policy.engine.engine import Engine
 from services.policy.engine.limits import EngineLimits

@@ -1,6 +1,7 @@
 import pytest
 
-from models.preprocessing.prompt import Preprocessor, PreprocessorConfig
+from models.preprocessing.preprocessor_config import PreprocessorConfig
+from models.preprocessing.prompt import Preprocessor
 from models.preprocessing.tokenizer import Tokenizer
 
 

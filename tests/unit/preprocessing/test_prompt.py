@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from models.preprocessing.conversation import Picture, Role, Text, TokenIds, Turn
+from models.preprocessing.encoded_prompt import PromptError
 from models.preprocessing.images import content_sha256, encode_png
-from models.preprocessing.prompt import Preprocessor, PreprocessorConfig, PromptError
+from models.preprocessing.preprocessor_config import PreprocessorConfig
+from models.preprocessing.prompt import Preprocessor
 
 PNG = encode_png(np.full((8, 8, 3), 7, dtype=np.uint8))
 WIDE_PNG = encode_png(np.zeros((8, 16, 3), dtype=np.uint8))

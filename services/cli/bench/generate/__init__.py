@@ -1,5 +1,5 @@
-"""`attune bench generate`: the engine beside others, alternated in one run.
+"""`attune bench generate` and `attune bench images`: the engine beside others, alternated in a run.
 
-cases (what is asked) · contestant (a process that answers orders) · measuring (rounds, medians,
-the roofline) · report (tables, JSON) · command
+checkpoint (the random model) · cases (what is asked) · contestant (a process that answers orders) ·
+measuring (rounds, medians, the roofline) · report (tables, JSON) · command
 """

@@ -12,8 +12,7 @@ from typing import IO, Any
 
 from services.cli.errors import UserError
 
-OURS = "attune"
-_OWN_COMMAND = f"{shlex.quote(sys.executable)} -m services.policy.bench.contestant"
+OURS, OURS_SERVED = "attune", "attune, gRPC"
 _STOP_TIMEOUT_S = 20
 
 
@@ -46,12 +45,17 @@ class Contestant:
         return UserError(f"{self.name} ended without a result", tail.strip() or "it said nothing")
 
 
+def own_command(module: str) -> str:
+    """Of a module of services/policy/bench."""
+    return f"{shlex.quote(sys.executable)} -m services.policy.bench.{module}"
+
+
 @contextmanager
-def running(name: str, command: str | None = None) -> Iterator[Contestant]:
-    """A contestant by its command; without one, this project's engine."""
+def running(name: str, command: str) -> Iterator[Contestant]:
+    """A contestant by its command. It ends when there are no more orders, and is ended if not."""
     with TemporaryFile("w+", errors="replace") as log:
         process = subprocess.Popen(
-            shlex.split(command or _OWN_COMMAND),
+            shlex.split(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -60,13 +64,18 @@ def running(name: str, command: str | None = None) -> Iterator[Contestant]:
         try:
             yield Contestant(name, process, log)
         finally:
-            process.terminate()
-            try:
-                process.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            for pipe in (process.stdin, process.stdout):
-                with suppress(BrokenPipeError):  # an order that was never read
-                    if pipe is not None:
-                        pipe.close()
+            _end(process)
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    with suppress(BrokenPipeError):  # an order that was never read
+        if process.stdin is not None:
+            process.stdin.close()
+    for stop in (process.terminate, process.kill):
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            stop()
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()

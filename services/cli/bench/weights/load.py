@@ -33,7 +33,9 @@ def load(
     """Keeps so many calls going; at the end of the context they may finish. The gaps between
     tokens are kept where it is timed."""
     streams = [partial(_stream, stub, random.Random(n), is_timed) for n in range(num_streams)]
-    followers = [partial(_follow, stub, random.Random(num_streams + n)) for n in range(num_followers)]
+    followers = [
+        partial(_follow, stub, random.Random(num_streams + n)) for n in range(num_followers)
+    ]
     with asking([*streams, *followers]) as traffic:
         yield traffic
 

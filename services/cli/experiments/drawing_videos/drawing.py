@@ -1,6 +1,6 @@
 """A drawing as strokes of ink that arrives in time, and what can be made of it.
 
-N pixels of a stroke, S side, F frames. Times run from 0, when the first ink arrives, to 1, the end
+N pixels of a stroke, S side. Times run from 0, when the first ink arrives, to 1, the end
 of the clip; the finished drawing is shown for a while.
 """
 
@@ -9,14 +9,8 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-_WHITE = 255
 _NEVER = 2.0
-_PALETTE = np.array(
-    [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 0, 255], [0, 255, 255], [0, 0, 0], [255, 255, 0]],
-    np.uint8,
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,22 +59,6 @@ class Drawing:
         """When the last ink arrives; the drawing is shown as it is from then to 1."""
         return max(s.begin + s.length for s in self.strokes)
 
-    def frames(self, num_frames: int, side: int) -> NDArray[np.uint8]:
-        """uint8 [F, side, side]: black on white, evenly in time from 0 to 1."""
-        shown = np.linspace(0, 1, num_frames)
-        return np.stack([self._frame(time, side) for time in shown])
-
-    def last_frame_in_colour(self, side: int) -> NDArray[np.uint8]:
-        """uint8 [side, side, 3]: the first stroke red, the second green …, as in the data."""
-        pixels_SS3 = np.full((self.side, self.side, 3), _WHITE, np.uint8)
-        for index, stroke in enumerate(self.strokes):
-            pixels_SS3[stroke.rows_N, stroke.columns_N] = _PALETTE[index % len(_PALETTE)]
-        return np.asarray(_shrunk(pixels_SS3, side))
-
-    def _frame(self, time: float, side: int) -> NDArray[np.uint8]:
-        ink_SS = np.where(self.arrival_SS <= time + 1e-9, 0, _WHITE).astype(np.uint8)
-        return np.asarray(_shrunk(ink_SS, side))
-
 
 def played_backwards(drawing: Drawing) -> Drawing:
     """Strokes from the last to the first, each from its end to its beginning."""
@@ -109,6 +87,16 @@ def at_another_pace(drawing: Drawing, rng: np.random.Generator) -> Drawing:
     return _in_turn(drawing, list(drawing.strokes), lengths, [False] * len(lengths))
 
 
+def with_fewer_strokes(drawing: Drawing, rng: np.random.Generator) -> Drawing:
+    """Half the time the drawing itself, else some of its strokes, two or more, in their order."""
+    count = len(drawing.strokes)
+    if count < 3 or rng.random() < 0.5:
+        return drawing
+    kept = np.sort(rng.choice(count, rng.integers(2, count), replace=False))
+    strokes = [drawing.strokes[index] for index in kept]
+    return _in_turn(drawing, strokes, [s.length for s in strokes], [False] * len(strokes))
+
+
 def bent(drawing: Drawing, rng: np.random.Generator) -> Drawing:
     """Turned, stretched, slanted and moved a little, as another hand would write it.
 
@@ -128,21 +116,13 @@ def bent(drawing: Drawing, rng: np.random.Generator) -> Drawing:
     return Drawing(tuple(strokes), drawing.side, drawing.seconds)
 
 
-def _shrunk(pixels: NDArray[np.uint8], side: int) -> Image.Image:
-    """As clips are shrunk where they are decoded (models/preprocessing/video.py)."""
-    picture = Image.fromarray(pixels)
-    return picture.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
-
-
 def _in_turn(
     drawing: Drawing, strokes: list[Stroke], lengths: list[float], is_backwards: list[bool]
 ) -> Drawing:
     """Strokes one after the other with the drawing's pauses between them, scaled to its end."""
     ends = [s.begin + s.length for s in drawing.strokes]
-    pauses = [
-        0.0,
-        *(max(0.0, s.begin - e) for s, e in zip(drawing.strokes[1:], ends, strict=False)),
-    ]
+    between = (max(0.0, s.begin - e) for s, e in zip(drawing.strokes[1:], ends, strict=False))
+    pauses = [0.0, *between][: len(strokes)]
     total = (sum(lengths) + sum(pauses)) / drawing.end
     begin, placed = 0.0, []
     for stroke, length, pause, turned in zip(strokes, lengths, pauses, is_backwards, strict=True):

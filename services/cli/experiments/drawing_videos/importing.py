@@ -1,26 +1,25 @@
-"""Clips without colour and what is asked of them, as files and rows of a task.
+"""Clips of one colour and what is asked of them, as files and rows of a task.
 
 Two questions with the answers yes and no, each asked as often of an original as of a clip that ends
 in the same last frame: is it played backwards, are its strokes out of order?
 """
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from services.cli.experiments.drawing_videos.drawing import (
     Drawing,
     at_another_pace,
     bent,
     played_backwards,
+    with_fewer_strokes,
     with_strokes_shuffled,
 )
+from services.cli.experiments.drawing_videos.frames import frames, last_frame_in_colour
 from services.cli.experiments.drawing_videos.source import (
     ORIGINAL,
     PEOPLE,
@@ -29,6 +28,7 @@ from services.cli.experiments.drawing_videos.source import (
     Character,
 )
 from services.cli.experiments.task_file import MediaFile, Split, TaskRow
+from services.common.world import media
 
 QUESTIONS = {
     "reversed": "watch the clip: is it played backwards?",
@@ -63,7 +63,7 @@ def training_clips(characters: Sequence[Character], num_variants: int, seed: int
         for source in (PEOPLE, ORIGINAL):
             for variant in range(num_variants):
                 rng = np.random.default_rng([seed, character.number, variant, len(source)])
-                drawing = bent(character.drawings[source], rng)
+                drawing = bent(with_fewer_strokes(character.drawings[source], rng), rng)
                 name = f"c{character.number}-{source}-{variant}"
                 for question, other in _changed(drawing, rng).items():
                     paced = at_another_pace(drawing, rng)
@@ -111,15 +111,17 @@ def write_rows(
 
 
 def clip_gif(drawing: Drawing, shown: Shown = Shown.CLIP) -> bytes:
-    """A GIF of the frames that the model is given; one that is like the last only lengthens it."""
+    """A GIF of the frames that the model is given."""
     match shown:
         case Shown.CLIP:
-            frames = drawing.frames(NUM_FRAMES, SIDE)
+            shown_FSS3 = frames(drawing, NUM_FRAMES, SIDE)
         case Shown.LAST_FRAME:
-            frames = drawing.frames(NUM_FRAMES, SIDE)[-1:]
+            shown_FSS3 = frames(drawing, NUM_FRAMES, SIDE)[-1:]
         case Shown.LAST_FRAME_IN_COLOUR:
-            frames = drawing.last_frame_in_colour(SIDE)[None]
-    return _gif(frames, round(100 * drawing.seconds / (NUM_FRAMES - 1)) * 10)
+            shown_FSS3 = last_frame_in_colour(drawing, SIDE)[None]
+    return media.encode_gif(
+        media.Clip(shown_FSS3, round(100 * drawing.seconds / (NUM_FRAMES - 1)) * 10)
+    )
 
 
 def _changed(drawing: Drawing, rng: np.random.Generator) -> dict[str, Drawing]:
@@ -136,10 +138,3 @@ def _pair(
     for drawing, answer in ((original, False), (other, True)):
         clip_name = f"{name}-{question}-{_WORDS[answer]}"
         yield Clip(clip_name, drawing, question, answer, question + suffix)
-
-
-def _gif(frames_F: NDArray[np.uint8], duration_ms: int) -> bytes:
-    first, *others = [Image.fromarray(frame) for frame in frames_F]
-    file = io.BytesIO()
-    first.save(file, "GIF", save_all=True, append_images=others, duration=duration_ms)
-    return file.getvalue()

@@ -19,22 +19,18 @@ from services.cli.experiments.task_file import Split
 from services.common.checks.colours import cell_agreement, cell_colours
 from services.common.checks.words import f1, words_of
 
-_NUM_WORDS = 3
-
 
 def caption_bounds(splits: Mapping[Split, Sequence[Emoji]], seed: int) -> list[Bound]:
-    """Names that are given without seeing the picture, or by the training picture most like it."""
+    """Captions given without seeing the picture, or by the training picture most like it."""
     train, heldout = splits["train"], splits["heldout"]
     rng = Random(f"emoji captions {seed}")
-    counts = Counter(word for e in train for word in set(words_of(e.name)))
-    common = [[word] for word, _ in counts.most_common(_NUM_WORDS)]
-    constant = max(common, key=lambda words: _mean_f1(train, [words] * len(train)))
-    names = [words_of(e.name) for e in train]
+    [(kind, _)] = Counter(e.kind for e in train).most_common(1)
+    captions = [words_of(e.caption) for e in train]
     nearest = _nearest(_flat_ND(heldout), _flat_ND(train))
     guesses = {
-        "another's name": [rng.choice(names) for _ in heldout],
-        f"always {constant[0]!r}": [constant] * len(heldout),
-        "name of the nearest training picture": [names[index] for index in nearest],
+        "another's caption": [rng.choice(captions) for _ in heldout],
+        f"always {kind!r}": [words_of(kind)] * len(heldout),
+        "caption of the nearest training picture": [captions[index] for index in nearest],
     }
     return [Bound(name, "caption", _mean_f1(heldout, said)) for name, said in guesses.items()]
 
@@ -65,7 +61,7 @@ def ceiling(heldout: Sequence[Emoji], round_trips: Path) -> Bound:
 
 def _mean_f1(emoji: Sequence[Emoji], said: Sequence[list[str]]) -> float:
     pairs = zip(emoji, said, strict=True)
-    return float(np.mean([f1(words_of(e.name), words) for e, words in pairs]))
+    return float(np.mean([f1(words_of(e.caption), words) for e, words in pairs]))
 
 
 def _mean_agreement(emoji: Sequence[Emoji], drawn: Sequence[NDArray[np.float64]]) -> float:

@@ -48,8 +48,8 @@ def _caption(emoji: Emoji, split: Split, path: Path) -> TaskRow:
         task="caption",
         question=QUESTION,
         medium=MediaFile("image", path),
-        target=emoji.name,
-        reference={"answer": emoji.name},
+        target=emoji.caption,
+        reference={"answer": emoji.caption},
     )
 
 

@@ -24,12 +24,22 @@ _BRANDS = "brand"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Emoji:
-    """One picture, 72×72, and what it is called."""
+    """One picture, 72×72, and what it is called; a `subgroup` is written kind/subgroup."""
 
     hexcode: str
     name: str
     subgroup: str
     picture: Image.Image
+
+    @property
+    def kind(self) -> str:
+        """Such as "animals nature", which pictures of other subgroups are of too."""
+        return self.subgroup.partition("/")[0].replace("-", " ")
+
+    @property
+    def caption(self) -> str:
+        """Such as "animals nature: hedgehog"."""
+        return f"{self.kind}: {self.name}"
 
 
 class _Entry(BaseModel):
