@@ -1,5 +1,8 @@
 """The command tree of `attune`."""
 
+import signal
+import sys
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -71,3 +74,9 @@ def attune(version: _Version = False) -> None:
 
     Each command explains itself: attune COMMAND --help
     """
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Contexts close on the way out, and with them the services that a command started."""
+    sys.exit(128 + number)

@@ -1,14 +1,22 @@
 """`attune bench weights` with a few publications of the small checkpoint; times are not judged."""
 
 import json
+import signal
+import sys
+import time
 from contextlib import suppress
+from subprocess import DEVNULL
 
+import psutil
 import pytest
 import typer
 
 from services.cli.bench.weights.command import WeightsBench, bench_weights
 from services.cli.errors import UserError
 from tests.support.processes import free_port_base
+
+_DEADLINE_S = 60
+_POLICY = "services.policy"
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +58,25 @@ def test_a_checkpoint_that_cannot_be_made_is_said(tmp_path):
     asked = WeightsBench("5m", "float99", 1, 0, "5m", 1, 0, None, free_port_base())
     with pytest.raises(UserError, match="could not be made"):
         bench_weights(asked)
+
+
+def test_a_bench_that_is_terminated_leaves_no_service_behind():
+    command = ["bench", "weights", "5m", "--rounds", "0", "--port-base", str(free_port_base())]
+    bench = psutil.Popen([sys.executable, "-m", "services.cli", *command], stderr=DEVNULL)
+    with bench:
+        services = _wait_for(
+            lambda: [p for p in bench.children() if "services.policy" in p.cmdline()]
+        )
+        bench.terminate()
+        assert bench.wait(_DEADLINE_S) == 128 + signal.SIGTERM
+    gone, alive = psutil.wait_procs(services, _DEADLINE_S)
+    assert gone
+    assert not alive
+
+
+def _wait_for(find):
+    deadline_s = time.monotonic() + _DEADLINE_S
+    while not (found := find()):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    return found

@@ -30,7 +30,6 @@ from services.policy.bench.orders import answer_orders
 from services.policy.service import BASE
 
 _STOP_TIMEOUT_S = 15
-_DEADLINE_S = 600
 
 
 class ServedContestant:
@@ -81,8 +80,7 @@ class ServedContestant:
 
         async def follow() -> None:
             for request in waiting:
-                call = stub.Rollout(request, timeout=_DEADLINE_S)
-                responses = [response async for response in call]
+                responses = [response async for response in stub.Rollout(request)]
                 groups.extend(each.group for each in responses if each.HasField("group"))
 
         await asyncio.gather(*(follow() for _ in range(concurrency)))

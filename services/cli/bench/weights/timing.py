@@ -16,9 +16,11 @@ from services.cli.bench.weights.publishing import (
 from services.cli.bench.weights.reference import cold_copy_and_hash_s
 from services.cli.bench.weights.service import PolicyService
 from services.cli.bench.weights.versions import Built
+from services.cli.errors import UserError
 
 _MAX_SETTLED = 2  # what is served, and at most one that calls have still to finish
 _POLL_S = 0.05
+_PATIENCE_S = 120.0
 
 
 @dataclass(slots=True)
@@ -79,12 +81,13 @@ def time_publications(
 
 def next_version(policy: PolicyService, versions: Sequence[Built], max_resident: int) -> Built:
     """One that a publication would really load, once no more than so many are in memory: calls
-    hold the version that they began with."""
-    while True:
-        resident = resident_versions(policy)
-        if len(resident) <= max_resident:
-            return next(built for built in versions if built.version not in resident)
+    hold the version that they began with. Raises UserError."""
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while len(resident := resident_versions(policy)) > max_resident:
+        if time.monotonic() > deadline_s:
+            raise UserError(f"{len(resident)} versions stay in memory for {_PATIENCE_S:.0f} s")
         time.sleep(_POLL_S)
+    return next(built for built in versions if built.version not in resident)
 
 
 def _time_reference(policy: PolicyService, built: Built, timings: Timings) -> None:
