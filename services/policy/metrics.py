@@ -1,14 +1,24 @@
 """What the policy service counts, under `attune_policy_`. Engine callbacks come on its thread."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from services.common.logs import get_logger
 from services.common.metrics import LATENCY_BUCKETS_S
 from services.policy.engine.request import Job, Sample
 from services.policy.engine.step_result import StepResult
+
+
+class _Total(Collector):
+    def __init__(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+        self._name, self._help_text, self._read = name, help_text, read
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(self._name, self._help_text, value=self._read())
 
 
 class PolicyMetrics:
@@ -34,6 +44,10 @@ class PolicyMetrics:
     def watch(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         """A gauge that is read when it is scraped."""
         Gauge(f"attune_policy_{name}", help_text, registry=self._registry).set_function(read)
+
+    def watch_total(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+        """A counter that another keeps; read when it is scraped."""
+        self._registry.register(_Total(f"attune_policy_{name}", help_text, read))
 
     def on_step(self, duration_s: float, result: StepResult) -> None:
         if result.num_prompt_tokens:

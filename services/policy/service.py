@@ -151,5 +151,11 @@ def _watch(
     metrics.watch("waiting_samples", "samples not begun", lambda: engine.num_waiting)
     metrics.watch("kv_cache_usage_ratio", "of all pages", usage_ratio)
     metrics.watch("kv_cache_bytes", "memory of the cache", lambda: engine.cache_bytes)
+    features = engine.features
+    metrics.watch("feature_cache_bytes", "encoded media", lambda: features.num_bytes)
+    metrics.watch_total(
+        "encoded_units_total", "tiles, windows, frames", lambda: features.num_misses
+    )
+    metrics.watch_total("cached_units_total", "encoded before", lambda: features.num_hits)
     metrics.watch("media_cache_bytes", "media kept by hash", lambda: media.num_bytes)
     metrics.watch("resident_versions", "versions in memory", lambda: len(residents))

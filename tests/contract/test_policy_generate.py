@@ -149,6 +149,14 @@ async def test_a_full_queue_says_so(tmp_path) -> None:
     assert 1 <= len(refused) < 8
 
 
+async def test_a_picture_that_is_asked_of_again_is_encoded_once(policy: Policy) -> None:
+    for text in ("what is there?", "and now?"):
+        await policy.generate(prompt=prompt_to_proto(question(text, picture_seed=5)))
+    assert _gauge(policy, "attune_policy_encoded_units_total") == 1
+    assert _gauge(policy, "attune_policy_cached_units_total") == 1
+    assert _gauge(policy, "attune_policy_feature_cache_bytes") > 0
+
+
 async def test_metrics_count_what_happened(policy: Policy) -> None:
     await policy.generate(max_tokens=5, ignore_eos=True)
     await policy.generate("draw", output=IMAGE, max_tokens=65)

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import torch
 
+from services.policy.engine.encoders import FeatureCache
 from services.policy.engine.lane import Lane
 from services.policy.engine.limits import (
     EngineLimits,
@@ -128,6 +129,11 @@ class Engine:
     def num_pages(self) -> int:
         """Of the KV cache."""
         return sum(memory.pool.num_pages for memory in self._scheduler.memories)
+
+    @property
+    def features(self) -> FeatureCache:
+        """Of encoded media; for its counts."""
+        return self._scheduler.features
 
     @property
     def cache_bytes(self) -> int:
