@@ -12,10 +12,12 @@
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS python
-# Ubuntu, which CUDA bases are made of, brings no Python.
+# Ubuntu, which CUDA bases are made of, brings no Python; with its compiler and Python's headers
+# Triton builds what launches the policy's kernels, where it runs.
 RUN command -v python3 >/dev/null || ( \
       apt-get update \
-      && apt-get install --yes --no-install-recommends python3 python3-venv \
+      && apt-get install --yes --no-install-recommends \
+           python3 python3-venv python3-dev gcc libc6-dev \
       && rm -rf /var/lib/apt/lists/* \
     )
 
@@ -31,7 +33,7 @@ COPY protos protos
 COPY models models
 COPY services services
 COPY deploy/recipes deploy/recipes
-# The policy's kernels, for all levels of x86-64: images hold no compiler.
+# The policy's kernels for CPU, for all levels of x86-64: CPU images hold no compiler.
 RUN python3 services/policy/engine/native/library.py --portable
 RUN /opt/attune/bin/pip wheel --no-deps --wheel-dir /wheels .
 ENV PATH=/opt/attune/bin:$PATH
