@@ -1,11 +1,14 @@
-// Threads that share the parts of one job, wait for each other at its end, and sleep between jobs.
+// Threads that share the parts of one job, and sleep between jobs.
 //
 // The caller is one of them. Which thread does which part never changes a result: parts write to
-// places of their own, each in an order of its own.
+// places of their own, each in an order of its own. Nobody waits for a thread, only for parts: where
+// another program has a core, its thread comes late, finds the parts done, and goes on to what is
+// being done now.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <thread>
 #include <vector>
@@ -21,7 +24,7 @@ class Crew {
 
   ~Crew() {
     is_over_ = true;
-    begin_shift();
+    change_shift();
     for (std::thread& helper : helpers_) helper.join();
   }
 
@@ -36,26 +39,33 @@ class Crew {
     is_alone_ = num_working_ == 1 || num_operations < kMinShared;
     if (is_alone_) return job();
     job_ = &job;
-    num_left_.store((int)helpers_.size(), std::memory_order_relaxed);
-    begin_shift();
+    own_task_ = first_task_ = num_tasks_.load(std::memory_order_relaxed);
+    change_shift();
     job();
-    wait_while(num_left_, [](int left) { return left > 0; });
+    change_shift();  // from here on no helper begins
+    wait_while(num_inside_, [](uint32_t inside) { return inside > 0; });
   }
 
   // Inside `run`: every thread calls it with the same arguments; each part is done once, and none
   // returns before all are done.
   template <class Part>
   void share(int num_parts, Part part) {
-    if (is_alone_) {
+    if (is_alone_ || num_parts == 0) {
       for (int index = 0; index < num_parts; ++index) part(index);
       return;
     }
+    const uint32_t task = own_task_++;
     for (;;) {
-      int index = next_.fetch_add(1, std::memory_order_relaxed);
+      uint64_t next = next_.load(std::memory_order_acquire);
+      if ((uint32_t)(next >> 32) != task) return;  // this thread came when all was done
+      const int index = (int)(uint32_t)next;
       if (index >= num_parts) break;
+      if (!next_.compare_exchange_weak(next, next + 1, std::memory_order_acq_rel)) continue;
       part(index);
+      if (num_done_.fetch_add(1, std::memory_order_acq_rel) + 1 == (uint32_t)num_parts)
+        return finish(task);
     }
-    meet();
+    wait_while(num_tasks_, [task](uint32_t done) { return (int32_t)(done - task) <= 0; });
   }
 
  private:
@@ -68,52 +78,60 @@ class Crew {
 #endif
   }
 
-  void begin_shift() {
-    shift_.fetch_add(1, std::memory_order_release);
+  // Odd shifts are those in which helpers may begin.
+  void change_shift() {
+    shift_.fetch_add(1);
     shift_.notify_all();
   }
 
-  // The last to come opens the gate, with the counter of parts set back.
-  void meet() {
-    int turn = turn_.load(std::memory_order_acquire);
-    if (num_met_.fetch_add(1, std::memory_order_acq_rel) + 1 == num_working_) {
-      num_met_.store(0, std::memory_order_relaxed);
-      next_.store(0, std::memory_order_relaxed);
-      turn_.store(turn + 1, std::memory_order_release);
-      turn_.notify_all();
-      return;
-    }
-    wait_while(turn_, [turn](int now) { return now == turn; });
+  // Whoever does the last part of a task opens the next one.
+  void finish(uint32_t task) {
+    num_done_.store(0, std::memory_order_relaxed);
+    next_.store((uint64_t)(task + 1) << 32, std::memory_order_release);
+    num_tasks_.fetch_add(1, std::memory_order_release);  // not in order: the next may be done before
+    num_tasks_.notify_all();
   }
 
   // Spins for a while, then sleeps until whoever changes the value notifies.
   template <class IsToWait>
-  static void wait_while(const std::atomic<int>& value, IsToWait is_to_wait) {
+  static void wait_while(const std::atomic<uint32_t>& value, IsToWait is_to_wait) {
     for (int spins = 0; spins < kSpins; ++spins) {
       if (!is_to_wait(value.load(std::memory_order_acquire))) return;
       pause();
     }
-    for (int seen = value.load(std::memory_order_acquire); is_to_wait(seen);
+    for (uint32_t seen = value.load(std::memory_order_acquire); is_to_wait(seen);
          seen = value.load(std::memory_order_acquire))
       value.wait(seen, std::memory_order_acquire);
   }
 
   void serve(int number) {
-    int seen = 0;
+    uint32_t shift = 0;
     for (;;) {
-      wait_while(shift_, [seen](int now) { return now == seen; });
-      seen = shift_.load(std::memory_order_acquire);
+      wait_while(shift_, [shift](uint32_t now) { return now == shift || now % 2 == 0; });
+      shift = shift_.load();
       if (is_over_) return;
-      if (number < num_working_) (*job_)();
-      num_left_.fetch_sub(1, std::memory_order_release);
-      num_left_.notify_all();
+      num_inside_.fetch_add(1);
+      // Either the caller sees who is inside, or who comes sees that the shift has changed.
+      if (shift % 2 == 1 && shift_.load() == shift && number < num_working_) {
+        own_task_ = first_task_;
+        (*job_)();
+      }
+      num_inside_.fetch_sub(1);
+      num_inside_.notify_all();
     }
   }
 
+  static inline thread_local uint32_t own_task_ = 0;  // of the thread, within the job
+
   std::vector<std::thread> helpers_;
-  std::atomic<int> shift_{0}, turn_{0}, num_met_{0}, next_{0}, num_left_{0};
-  bool is_over_ = false, is_alone_ = false;
+  std::atomic<uint64_t> next_{0};  // the task in its high half, its next part in the low one
+  std::atomic<uint32_t> num_tasks_{0};  // that are done, since ever
+  std::atomic<uint32_t> num_done_{0};   // parts of the task
+  std::atomic<uint32_t> shift_{0}, num_inside_{0};
+  std::atomic<bool> is_over_{false};
+  bool is_alone_ = false;
   int num_working_;
+  uint32_t first_task_ = 0;
   const std::function<void()>* job_ = nullptr;
 };
 

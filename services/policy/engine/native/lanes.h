@@ -44,6 +44,13 @@ inline float max_of(Floats lanes) {
   return values[0];
 }
 
+// A product as it is in memory: compilers may else join it with a sum that follows, and round once,
+// in one place where it is inlined and not in another.
+inline Floats rounded(Floats product) {
+  asm("" : "+m"(product));
+  return product;
+}
+
 // exp to 1 ulp or 2: 2^n · p(r), r in ±ln(2)/2, p the Taylor polynomial of degree 7 (its error
 // there is below 6e-9). Below -87 the result is 0; above 88 it stays finite.
 inline Floats exp(Floats x) {

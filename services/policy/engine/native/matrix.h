@@ -173,7 +173,10 @@ inline void multiply(const Matrix& matrix, int panel, RowsIn in, Floats (&sums)[
       }
     }
     Floats low = load(matrix.scales(panel)), high = load(matrix.scales(panel) + kLanes);
-    for (int m = 0; m < kRows; ++m) sums[m][0] *= low, sums[m][1] *= high;
+    for (int m = 0; m < kRows; ++m) {
+      sums[m][0] = rounded(sums[m][0] * low);
+      sums[m][1] = rounded(sums[m][1] * high);
+    }
   }
 }
 
