@@ -1,7 +1,9 @@
 """How far a picture's colours agree with those wanted, cell by cell of a 4×4 grid.
 
 Forgives every detail finer than a cell and knows nothing of what is shown, so a figure of it says
-little without its floors: another picture, a mean picture. N cells.
+little without its floors: another picture, a mean picture. Where most of a picture is ground an
+empty one agrees best of all that know nothing, and RL finds it: with a `ground` in the reference
+the score is what a drawing has over an empty picture (a skill score, Murphy 1988). N cells.
 """
 
 from collections.abc import Mapping
@@ -19,16 +21,19 @@ _ALIKE = 0.8
 
 
 def check(reference: Mapping[str, Any], answer: Turn) -> CheckResult:
-    """Mean agreement over the cells of `reference["colours"]`: 16 × [r, g, b] of 0 to 255, by rows.
+    """Mean agreement over the cells of `reference["colours"]`: 16 × [r, g, b] of 0 to 255, by rows;
+    with a `reference["ground"]`, [r, g, b], the `skill`.
 
     `strict` where each cell agrees by 0.8 at least.
     """
-    wanted_N3 = _wanted(reference)
+    wanted_N3, ground_3 = _wanted(reference), _ground(reference)
     pixels = pixels_of(answer)
     if pixels is None:
         return CheckResult(0.0, {"strict": 0.0})
-    agreement_N = cell_agreement(wanted_N3, cell_colours(pixels))
-    return CheckResult(float(agreement_N.mean()), {"strict": float((agreement_N >= _ALIKE).all())})
+    given_N3 = cell_colours(pixels)
+    agreement_N = cell_agreement(wanted_N3, given_N3)
+    score = agreement_N.mean() if ground_3 is None else skill(wanted_N3, given_N3, ground_3)
+    return CheckResult(float(score), {"strict": float((agreement_N >= _ALIKE).all())})
 
 
 def cell_colours(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -45,6 +50,26 @@ def cell_agreement(
     """1 for equal colours, falling to 0 at a mean difference of 128 per channel."""
     agreement_N: NDArray[np.float64] = 1 - np.abs(wanted_N3 - given_N3).mean(axis=1) / _FAR
     return np.clip(agreement_N, 0.0, 1.0)
+
+
+def skill(
+    wanted_N3: NDArray[np.float64], given_N3: NDArray[np.float64], ground_3: NDArray[np.float64]
+) -> float:
+    """1 for equal colours, 0 for an empty picture and for all that are further away than it is."""
+    error, empty = np.abs(wanted_N3 - given_N3).mean(), np.abs(wanted_N3 - ground_3).mean()
+    return float(np.clip(1 - error / empty, 0.0, 1.0)) if empty else float(error == 0)
+
+
+def _ground(reference: Mapping[str, Any]) -> NDArray[np.float64] | None:
+    if "ground" not in reference:
+        return None
+    try:
+        ground_3 = np.asarray(reference["ground"], np.float64)
+    except (TypeError, ValueError):
+        ground_3 = np.zeros(0)
+    if ground_3.shape != (3,):
+        raise InvalidReference(f'"ground" is {reference["ground"]!r}; expected [r, g, b]')
+    return ground_3
 
 
 def _wanted(reference: Mapping[str, Any]) -> NDArray[np.float64]:

@@ -82,8 +82,8 @@ def test_floors_of_captions_on_known_names(splits):
 
 def test_floors_and_ceiling_of_drawings_on_known_colours(splits, tmp_path):
     values = {b.name: b.value for b in draw_bounds(splits, 0)}
-    # The mean of red and black is (127.5, 0, 0); red ball is (250, 0, 0).
-    assert values["the mean picture"] == pytest.approx(1 - 122.5 / 3 / 128, abs=1e-3)
+    # The mean of red and black is (127.5, 0, 0); red ball is (250, 0, 0), the ground 138 of each.
+    assert values["the mean picture"] == pytest.approx(1 - 122.5 / (112 + 2 * 138), abs=1e-3)
     Image.new("RGB", (32, 32), (250, 0, 0)).save(tmp_path / "REDBALL.png")
     assert ceiling(splits["heldout"], tmp_path).value == pytest.approx(1)
 

@@ -60,6 +60,26 @@ def test_colours_agree_cell_by_cell():
     assert check(reference, _picture(np.full((32, 32, 3), 255))).score == 0.0
 
 
+def test_with_a_ground_an_empty_picture_is_worth_nothing():
+    wanted = np.full((32, 32, 3), 138)
+    wanted[8:16, 8:16] = (240, 220, 40)
+    colours = cell_colours(wanted.astype(np.uint8)).tolist()
+    reference = {"colours": colours, "ground": [138, 138, 138]}
+    check = CHECKS["program/colours"]
+    empty, paler = np.full_like(wanted, 138), (wanted + 138) // 2
+    assert check({"colours": colours}, _picture(empty)).score > 0.9
+    assert check(reference, _picture(empty)).score == 0.0
+    assert check(reference, _picture(np.full_like(wanted, 255))).score == 0.0
+    assert check(reference, _picture(paler)).score == pytest.approx(0.5, abs=0.01)
+    assert check(reference, _picture(wanted)).score == pytest.approx(1)
+
+
+def test_a_ground_that_is_no_colour_is_refused():
+    reference = {"colours": [[0, 0, 0]] * 16, "ground": "grey"}
+    with pytest.raises(InvalidReference, match="ground"):
+        CHECKS["program/colours"](reference, _picture(np.zeros((32, 32, 3))))
+
+
 @pytest.mark.parametrize("reference", [{}, {"colours": [[0, 0, 0]]}, {"colours": "red"}])
 def test_a_reference_without_sixteen_colours_is_refused(reference):
     with pytest.raises(InvalidReference, match="colours"):

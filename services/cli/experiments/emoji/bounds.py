@@ -16,8 +16,11 @@ from services.cli.experiments.emoji.importing import small
 from services.cli.experiments.emoji.source import Emoji
 from services.cli.experiments.outcome import Bound
 from services.cli.experiments.task_file import Split
-from services.common.checks.colours import cell_agreement, cell_colours
+from services.common.checks.colours import cell_colours, skill
 from services.common.checks.words import f1, words_of
+from services.common.world.drawing import BACKGROUND
+
+_GROUND_3 = np.array(BACKGROUND, np.float64)
 
 
 def caption_bounds(splits: Mapping[Split, Sequence[Emoji]], seed: int) -> list[Bound]:
@@ -45,7 +48,7 @@ def draw_bounds(splits: Mapping[Split, Sequence[Emoji]], seed: int) -> list[Boun
         "another's picture": [rng.choice(colours) for _ in heldout],
         "the mean picture": [mean for _ in heldout],
     }
-    return [Bound(name, "draw", _mean_agreement(heldout, drawn)) for name, drawn in floors.items()]
+    return [Bound(name, "draw", _mean_skill(heldout, drawn)) for name, drawn in floors.items()]
 
 
 def ceiling(heldout: Sequence[Emoji], round_trips: Path) -> Bound:
@@ -54,9 +57,7 @@ def ceiling(heldout: Sequence[Emoji], round_trips: Path) -> Bound:
     for emoji in heldout:
         with Image.open(round_trips / f"{emoji.hexcode}.png") as picture:
             drawn.append(cell_colours(np.asarray(picture.convert("RGB"))))
-    return Bound(
-        "ceiling: round trip of the image tokenizer", "draw", _mean_agreement(heldout, drawn)
-    )
+    return Bound("ceiling: round trip of the image tokenizer", "draw", _mean_skill(heldout, drawn))
 
 
 def _mean_f1(emoji: Sequence[Emoji], said: Sequence[list[str]]) -> float:
@@ -64,9 +65,9 @@ def _mean_f1(emoji: Sequence[Emoji], said: Sequence[list[str]]) -> float:
     return float(np.mean([f1(words_of(e.caption), words) for e, words in pairs]))
 
 
-def _mean_agreement(emoji: Sequence[Emoji], drawn: Sequence[NDArray[np.float64]]) -> float:
+def _mean_skill(emoji: Sequence[Emoji], drawn: Sequence[NDArray[np.float64]]) -> float:
     pairs = zip(emoji, drawn, strict=True)
-    return float(np.mean([cell_agreement(_colours(e), colours).mean() for e, colours in pairs]))
+    return float(np.mean([skill(_colours(e), colours, _GROUND_3) for e, colours in pairs]))
 
 
 def _colours(emoji: Emoji) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from services.cli.experiments.emoji.settings import EmojiTask
 from services.cli.experiments.emoji.source import Emoji
 from services.cli.experiments.task_file import MediaFile, Split, TaskRow
 from services.common.checks.colours import cell_colours
+from services.common.world.drawing import BACKGROUND
 
 SIDE = 32
 QUESTION = "what does the picture show?"
@@ -62,5 +63,9 @@ def _draw(emoji: Emoji, split: Split, path: Path) -> TaskRow:
         question=f"draw {emoji.name}.",
         medium=None,
         target=MediaFile("image", path),
-        reference={"name": emoji.name, "colours": colours.round(1).tolist()},
+        reference={
+            "name": emoji.name,
+            "colours": colours.round(1).tolist(),
+            "ground": list(BACKGROUND),
+        },
     )

@@ -52,7 +52,7 @@ def _drawn(before: ScoredAnswer, after: ScoredAnswer, round_trips: Path) -> Cell
         _opened(_media_of(before.answer.message)),
         _opened(_media_of(after.answer.message)),
     ]
-    scores = f"agreement {before.reward or 0:.2f} before, {after.reward or 0:.2f} after"
+    scores = f"score {before.reward or 0:.2f} before, {after.reward or 0:.2f} after"
     return Cell(side_by_side(pictures), (Line(f"draw {item.reference['name']}"), Line(scores)))
 
 
