@@ -1,4 +1,4 @@
-// Attention of one new position over the pages of its sequence.
+// Attention of new positions over the pages of their sequences.
 //
 // Sums run over the sequence from its start in one order, so neither the batch, nor how a prompt
 // was cut into chunks, nor which pages hold it, changes a result.
@@ -41,72 +41,133 @@ inline void write_key_value(const Pages& pages, int page, int slot, int head, co
               pages.head_size * sizeof(float));
 }
 
-// Scores of 16 tokens: four partial sums hide the latency of the adders.
-inline Floats scores_of(const float* keys, const float* query_K, int head_size) {
-  Floats sums[4] = {};
-  for (int k = 0; k < head_size; k += 4)
-    for (int part = 0; part < 4; ++part)
-      sums[part] += load(keys + (size_t)(k + part) * kPageTokens) * query_K[k + part];
-  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
-}
+// One query head of one new position.
+struct Query {
+  const int* table;  // of its sequence's pages
+  int length;        // of the sequence, up to and with it
+  const float* query_K;
+  float* weights_T;  // room for whole pages
+  float* mixed_K;    // the result
 
-// mixed_K += Σ_t weights[t] · values[t]; kVectors = K / 16.
-template <int kVectors>
-inline void mix(const Pages& pages, const int* table, int head, int length, const float* weights,
-                float scale, float* mixed_K) {
-  Floats sums[2][kVectors] = {};
-  for (int start = 0; start < length; start += kPageTokens) {
-    const float* values = pages.values(table[start / kPageTokens], head);
-    int count = std::min(kPageTokens, length - start);
-    for (int t = 0; t < count; ++t)
-      for (int v = 0; v < kVectors; ++v)
-        sums[t % 2][v] += load(values + (t * kVectors + v) * kLanes) * weights[start + t];
-  }
-  for (int v = 0; v < kVectors; ++v) store(mixed_K + v * kLanes, (sums[0][v] + sums[1][v]) * scale);
-}
+  int num_pages() const { return (length + kPageTokens - 1) / kPageTokens; }
+};
 
-inline void mix_any(const Pages& pages, const int* table, int head, int length,
-                    const float* weights, float scale, float* mixed_K) {
-  switch (pages.head_size / kLanes) {
-    case 1: return mix<1>(pages, table, head, length, weights, scale, mixed_K);
-    case 2: return mix<2>(pages, table, head, length, weights, scale, mixed_K);
-    case 4: return mix<4>(pages, table, head, length, weights, scale, mixed_K);
-    case 6: return mix<6>(pages, table, head, length, weights, scale, mixed_K);
-    case 8: return mix<8>(pages, table, head, length, weights, scale, mixed_K);
-  }
-  for (int k = 0; k < pages.head_size; k += kLanes) {  // any other size, 16 at a time
-    Floats sums[2] = {};
-    for (int t = 0; t < length; ++t) {
-      const float* values = pages.values(table[t / kPageTokens], head);
-      sums[t % 2] += load(values + (size_t)(t % kPageTokens) * pages.head_size + k) * weights[t];
-    }
-    store(mixed_K + k, (sums[0] + sums[1]) * scale);
+// Pages [from, to), which all queries have alike, so that each is loaded once for all of them.
+template <int kQueries>
+inline void score_pages(const Pages& pages, int head, const Query* queries, int from, int to) {
+  for (int page = from; page < to; ++page) {
+    const float* keys = pages.keys(queries[0].table[page], head);
+    Floats sums[kQueries][4] = {};  // four partial sums hide the latency of the adders
+    for (int k = 0; k < pages.head_size; k += 4)
+      for (int part = 0; part < 4; ++part) {
+        Floats key = load(keys + (size_t)(k + part) * kPageTokens);
+        for (int q = 0; q < kQueries; ++q) sums[q][part] += key * queries[q].query_K[k + part];
+      }
+    for (int q = 0; q < kQueries; ++q)
+      store(queries[q].weights_T + (size_t)page * kPageTokens,
+            (sums[q][0] + sums[q][1]) + (sums[q][2] + sums[q][3]));
   }
 }
 
-// mixed_K of one query head over the first `length` tokens of a table of pages.
-inline void attend(const Pages& pages, const int* table, int head, int length,
-                   const float* query_K, float* mixed_K) {
-  static thread_local std::vector<float> weights;
-  int num_pages = (length + kPageTokens - 1) / kPageTokens;
-  weights.resize((size_t)num_pages * kPageTokens);
-  const float hidden = -3e38f;
-  Floats highest = all(hidden);
-  for (int page = 0; page < num_pages; ++page) {
-    Floats scores = scores_of(pages.keys(table[page], head), query_K, pages.head_size);
-    int left = length - page * kPageTokens;
+// Scores become exp(score - highest); gives their sum.
+inline float share_out(const Query& query) {
+  const int num_pages = query.num_pages(), left = query.length % kPageTokens;
+  if (left) {
     const Ints lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    if (left < kPageTokens) scores = select(lanes < left, scores, all(hidden));
-    highest = larger(highest, scores);
-    store(&weights[(size_t)page * kPageTokens], scores);
+    float* last = query.weights_T + (size_t)(num_pages - 1) * kPageTokens;
+    store(last, select(lanes < left, load(last), all(-3e38f)));
   }
-  Floats peak = all(max_of(highest)), total{};
+  Floats highest = all(-3e38f), total{};
+  for (int page = 0; page < num_pages; ++page)
+    highest = larger(highest, load(query.weights_T + (size_t)page * kPageTokens));
+  const Floats peak = all(max_of(highest));
   for (int page = 0; page < num_pages; ++page) {
-    Floats share = exp(load(&weights[(size_t)page * kPageTokens]) - peak);
+    float* weights = query.weights_T + (size_t)page * kPageTokens;
+    Floats share = exp(load(weights) - peak);
     total += share;
-    store(&weights[(size_t)page * kPageTokens], share);
+    store(weights, share);
   }
-  mix_any(pages, table, head, length, weights.data(), 1.0f / sum_of(total), mixed_K);
+  return sum_of(total);
+}
+
+// sums[q] += Σ_t weights[q][t] · values[t] of one page, even and odd tokens apart; kVectors = K / 16.
+template <int kQueries, int kVectors>
+inline void add_page(const Pages& pages, int head, const Query* queries, int page, int count,
+                     Floats (*sums)[2][kVectors]) {
+  const float* values = pages.values(queries[0].table[page], head);
+  for (int t = 0; t < count; ++t)
+    for (int v = 0; v < kVectors; ++v) {
+      Floats value = load(values + (t * kVectors + v) * kLanes);
+      for (int q = 0; q < kQueries; ++q)
+        sums[q][t % 2][v] += value * queries[q].weights_T[page * kPageTokens + t];
+    }
+}
+
+template <int kQueries, int kVectors>
+inline void mix_some(const Pages& pages, int head, const Query* queries, int num_common,
+                     const float* totals) {
+  Floats sums[kQueries][2][kVectors] = {};
+  for (int page = 0; page < num_common; ++page)
+    add_page<kQueries, kVectors>(pages, head, queries, page, kPageTokens, sums);
+  for (int q = 0; q < kQueries; ++q) {
+    for (int page = num_common; page < queries[q].num_pages(); ++page) {
+      int count = std::min(kPageTokens, queries[q].length - page * kPageTokens);
+      add_page<1, kVectors>(pages, head, queries + q, page, count, sums + q);
+    }
+    for (int v = 0; v < kVectors; ++v)
+      store(queries[q].mixed_K + v * kLanes, (sums[q][0][v] + sums[q][1][v]) * (1.0f / totals[q]));
+  }
+}
+
+// As many queries together as there are registers for their sums.
+template <int kVectors>
+inline void mix(const Pages& pages, int head, const std::vector<Query>& queries, int num_common,
+                const float* totals) {
+  constexpr int kTogether = kVectors <= 2 ? 4 : kVectors <= 4 ? 2 : 1;
+  const int count = (int)queries.size();
+  int q = 0;
+  for (; q + kTogether <= count; q += kTogether)
+    mix_some<kTogether, kVectors>(pages, head, &queries[q], num_common, totals + q);
+  for (; q < count; ++q)
+    mix_some<1, kVectors>(pages, head, &queries[q], num_common, totals + q);
+}
+
+// Any other size of head, 16 of its columns at a time.
+inline void mix_columns(const Pages& pages, int head, const Query& query, float total) {
+  for (int k = 0; k < pages.head_size; k += kLanes) {
+    Floats sums[2] = {};
+    for (int t = 0; t < query.length; ++t) {
+      const float* values = pages.values(query.table[t / kPageTokens], head);
+      sums[t % 2] += load(values + (size_t)(t % kPageTokens) * pages.head_size + k) *
+                     query.weights_T[t];
+    }
+    store(query.mixed_K + k, (sums[0] + sums[1]) * (1.0f / total));
+  }
+}
+
+// The queries of one key-value head, whose first `num_common` pages are the same and full. Which
+// others a query comes with changes none of its sums.
+inline void attend(const Pages& pages, int head, const std::vector<Query>& queries,
+                   int num_common) {
+  static thread_local std::vector<float> totals;
+  constexpr int kTogether = 4;
+  const int count = (int)queries.size();
+  int together = 0;
+  for (; together + kTogether <= count; together += kTogether)
+    score_pages<kTogether>(pages, head, &queries[together], 0, num_common);
+  totals.resize(count);
+  for (int q = 0; q < count; ++q) {
+    score_pages<1>(pages, head, &queries[q], q < together ? num_common : 0, queries[q].num_pages());
+    totals[q] = share_out(queries[q]);
+  }
+  switch (pages.head_size / kLanes) {
+    case 1: return mix<1>(pages, head, queries, num_common, totals.data());
+    case 2: return mix<2>(pages, head, queries, num_common, totals.data());
+    case 4: return mix<4>(pages, head, queries, num_common, totals.data());
+    case 6: return mix<6>(pages, head, queries, num_common, totals.data());
+    case 8: return mix<8>(pages, head, queries, num_common, totals.data());
+  }
+  for (int q = 0; q < count; ++q) mix_columns(pages, head, queries[q], totals[q]);
 }
 
 }  // namespace attune

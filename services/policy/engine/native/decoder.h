@@ -5,6 +5,7 @@
 // Legend: T tokens, D width, H query heads, J key-value heads, K head size, M width of the MLP.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <vector>
@@ -93,6 +94,7 @@ class Decoder {
     mixed_.reserve(num_tokens, shape_.num_heads * shape_.head_size, precision);
     gated_.reserve(num_tokens, (shape_.mlp_width + kLanes - 1) / kLanes * kLanes, precision);
     qkv_.resize((size_t)num_tokens * qkv_width);
+    find_blocks(step, crew.size());
     crew.run(num_operations(step), [&] {
       for (size_t index = 0; index < layers_.size(); ++index) {
         const Layer& layer = layers_[index];
@@ -111,6 +113,8 @@ class Decoder {
   }
 
  private:
+  static constexpr int kMaxBlock = 8;
+
   // Of the products; attention comes on top.
   double num_operations(const Step& step) const { return 2.0 * num_weights_ * step.num_tokens; }
 
@@ -162,20 +166,64 @@ class Decoder {
     });
   }
 
-  void attend_all(Crew& crew, const Step& step, const Pages& pages) {
-    const int heads = shape_.num_heads, size = shape_.head_size;
-    const int group = heads / shape_.num_kv_heads;
-    const int qkv_width = (heads + 2 * shape_.num_kv_heads) * size;
-    crew.share(step.num_tokens * shape_.num_kv_heads, [&](int part) {
-      static thread_local std::vector<float> mixed;
-      mixed.resize(size);
-      const int t = part / shape_.num_kv_heads, kv_head = part % shape_.num_kv_heads;
-      const int* table = step.tables + (size_t)step.table_T[t] * step.pages_per_table;
-      for (int head = kv_head * group; head < (kv_head + 1) * group; ++head) {
-        attend(pages, table, kv_head, step.position_T[t] + 1,
-               &qkv_[(size_t)t * qkv_width + (size_t)head * size], mixed.data());
-        for (int k = 0; k < size; k += kLanes) mixed_.put(t, head * size + k, load(&mixed[k]));
+  // Neighbours that share most of their full pages, from the first on: the tokens of a prompt, the
+  // samples of a group. They are few enough that all threads have some.
+  struct Block {
+    int first, count, num_common;
+  };
+
+  void find_blocks(const Step& step, int num_threads) {
+    const int parts = step.num_tokens * shape_.num_kv_heads;
+    const int largest = std::clamp(parts / (2 * num_threads), 1, kMaxBlock);
+    blocks_.clear();
+    for (int t = 0; t < step.num_tokens; ++t) {
+      const int num_full = (step.position_T[t] + 1) / kPageTokens;
+      if (!blocks_.empty() && blocks_.back().count < largest) {
+        Block& block = blocks_.back();
+        const int num_common = common_pages(step, block.first, t, std::min(block.num_common, num_full));
+        if (2 * num_common >= std::max(block.num_common, 1)) {
+          block.num_common = num_common;
+          ++block.count;
+          continue;
+        }
       }
+      blocks_.push_back({t, 1, num_full});
+    }
+  }
+
+  static int common_pages(const Step& step, int first, int second, int most) {
+    const int* table = step.tables + (size_t)step.table_T[first] * step.pages_per_table;
+    const int* other = step.tables + (size_t)step.table_T[second] * step.pages_per_table;
+    if (table == other) return most;
+    return (int)(std::mismatch(table, table + most, other).first - table);
+  }
+
+  void attend_all(Crew& crew, const Step& step, const Pages& pages) {
+    const int kv_heads = shape_.num_kv_heads, size = shape_.head_size;
+    const int group = shape_.num_heads / kv_heads;
+    const int qkv_width = (shape_.num_heads + 2 * kv_heads) * size;
+    crew.share((int)blocks_.size() * kv_heads, [&](int part) {
+      static thread_local std::vector<float> room;
+      static thread_local std::vector<Query> queries;
+      const Block& block = blocks_[part / kv_heads];
+      const int head = part % kv_heads * group, end = block.first + block.count;
+      int longest = 0;
+      for (int t = block.first; t < end; ++t) longest = std::max(longest, step.position_T[t] + 1);
+      const size_t padded = (size_t)(longest + kPageTokens - 1) / kPageTokens * kPageTokens;
+      room.resize(block.count * group * (padded + size));
+      queries.clear();
+      float* free = room.data();
+      for (int t = block.first; t < end; ++t)
+        for (int g = 0; g < group; ++g, free += padded + size)
+          queries.push_back({step.tables + (size_t)step.table_T[t] * step.pages_per_table,
+                             step.position_T[t] + 1,
+                             &qkv_[(size_t)t * qkv_width + (size_t)(head + g) * size], free,
+                             free + padded});
+      attend(pages, part % kv_heads, queries, block.num_common);
+      for (int q = 0; q < (int)queries.size(); ++q)
+        for (int k = 0; k < size; k += kLanes)
+          mixed_.put(block.first + q / group, (head + q % group) * size + k,
+                     load(queries[q].mixed_K + k));
     });
   }
 
@@ -206,6 +254,7 @@ class Decoder {
   double num_weights_ = 0;
   Rows normed_, mixed_, gated_;
   std::vector<float> qkv_;
+  std::vector<Block> blocks_;
 };
 
 }  // namespace attune
