@@ -90,7 +90,8 @@ inline float share_out(const Query& query) {
   return sum_of(total);
 }
 
-// sums[q] += Σ_t weights[q][t] · values[t] of one page, even and odd tokens apart; kVectors = K / 16.
+// sums[q] += Σ_t weights[q][t] · values[t] of one page, even and odd tokens apart;
+// kVectors = K / 16.
 template <int kQueries, int kVectors>
 inline void add_page(const Pages& pages, int head, const Query* queries, int page, int count,
                      Floats (*sums)[2][kVectors]) {

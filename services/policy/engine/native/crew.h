@@ -1,9 +1,9 @@
 // Threads that share the parts of one job, and sleep between jobs.
 //
 // The caller is one of them. Which thread does which part never changes a result: parts write to
-// places of their own, each in an order of its own. Nobody waits for a thread, only for parts: where
-// another program has a core, its thread comes late, finds the parts done, and goes on to what is
-// being done now.
+// places of their own, each in an order of its own. Nobody waits for a thread, only for parts:
+// where another program has a core, its thread comes late, finds the parts done, and goes on to
+// what is being done now.
 #pragma once
 
 #include <algorithm>
@@ -88,7 +88,8 @@ class Crew {
   void finish(uint32_t task) {
     num_done_.store(0, std::memory_order_relaxed);
     next_.store((uint64_t)(task + 1) << 32, std::memory_order_release);
-    num_tasks_.fetch_add(1, std::memory_order_release);  // not in order: the next may be done before
+    // Added to, not set: another thread may have done the next task before this comes to pass.
+    num_tasks_.fetch_add(1, std::memory_order_release);
     num_tasks_.notify_all();
   }
 

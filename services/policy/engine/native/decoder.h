@@ -178,17 +178,20 @@ class Decoder {
     blocks_.clear();
     for (int t = 0; t < step.num_tokens; ++t) {
       const int num_full = (step.position_T[t] + 1) / kPageTokens;
-      if (!blocks_.empty() && blocks_.back().count < largest) {
-        Block& block = blocks_.back();
-        const int num_common = common_pages(step, block.first, t, std::min(block.num_common, num_full));
-        if (2 * num_common >= std::max(block.num_common, 1)) {
-          block.num_common = num_common;
-          ++block.count;
-          continue;
-        }
-      }
-      blocks_.push_back({t, 1, num_full});
+      if (blocks_.empty() || blocks_.back().count == largest || !joins(step, t, num_full))
+        blocks_.push_back({t, 1, num_full});
     }
+  }
+
+  // Has a token join the last block, if half of the block's common pages are the token's too.
+  bool joins(const Step& step, int t, int num_full) {
+    Block& block = blocks_.back();
+    const int num_common =
+        common_pages(step, block.first, t, std::min(block.num_common, num_full));
+    if (2 * num_common < std::max(block.num_common, 1)) return false;
+    block.num_common = num_common;
+    ++block.count;
+    return true;
   }
 
   static int common_pages(const Step& step, int first, int second, int most) {
@@ -199,32 +202,37 @@ class Decoder {
   }
 
   void attend_all(Crew& crew, const Step& step, const Pages& pages) {
-    const int kv_heads = shape_.num_kv_heads, size = shape_.head_size;
-    const int group = shape_.num_heads / kv_heads;
-    const int qkv_width = (shape_.num_heads + 2 * kv_heads) * size;
+    const int kv_heads = shape_.num_kv_heads, group = shape_.num_heads / kv_heads;
     crew.share((int)blocks_.size() * kv_heads, [&](int part) {
-      static thread_local std::vector<float> room;
       static thread_local std::vector<Query> queries;
       const Block& block = blocks_[part / kv_heads];
-      const int head = part % kv_heads * group, end = block.first + block.count;
-      int longest = 0;
-      for (int t = block.first; t < end; ++t) longest = std::max(longest, step.position_T[t] + 1);
-      const size_t padded = (size_t)(longest + kPageTokens - 1) / kPageTokens * kPageTokens;
-      room.resize(block.count * group * (padded + size));
-      queries.clear();
-      float* free = room.data();
-      for (int t = block.first; t < end; ++t)
-        for (int g = 0; g < group; ++g, free += padded + size)
-          queries.push_back({step.tables + (size_t)step.table_T[t] * step.pages_per_table,
-                             step.position_T[t] + 1,
-                             &qkv_[(size_t)t * qkv_width + (size_t)(head + g) * size], free,
-                             free + padded});
-      attend(pages, part % kv_heads, queries, block.num_common);
+      const int kv_head = part % kv_heads, size = shape_.head_size;
+      ask(step, block, kv_head * group, group, queries);
+      attend(pages, kv_head, queries, block.num_common);
       for (int q = 0; q < (int)queries.size(); ++q)
         for (int k = 0; k < size; k += kLanes)
-          mixed_.put(block.first + q / group, (head + q % group) * size + k,
+          mixed_.put(block.first + q / group, (kv_head * group + q % group) * size + k,
                      load(queries[q].mixed_K + k));
     });
+  }
+
+  // The queries of some heads of a block's tokens, with room for what comes of them.
+  void ask(const Step& step, const Block& block, int first_head, int num_heads,
+           std::vector<Query>& queries) const {
+    static thread_local std::vector<float> room;
+    const int size = shape_.head_size, end = block.first + block.count;
+    const int qkv_width = (shape_.num_heads + 2 * shape_.num_kv_heads) * size;
+    const int longest = *std::max_element(step.position_T + block.first, step.position_T + end) + 1;
+    const size_t padded = (size_t)(longest + kPageTokens - 1) / kPageTokens * kPageTokens;
+    room.resize(block.count * num_heads * (padded + size));
+    queries.clear();
+    float* free = room.data();
+    for (int t = block.first; t < end; ++t)
+      for (int head = first_head; head < first_head + num_heads; ++head, free += padded + size)
+        queries.push_back({step.tables + (size_t)step.table_T[t] * step.pages_per_table,
+                           step.position_T[t] + 1,
+                           &qkv_[(size_t)t * qkv_width + (size_t)head * size],
+                           free, free + padded});
   }
 
   void add_product(Crew& crew, const Matrix& matrix, const Rows& rows, int num_tokens,
