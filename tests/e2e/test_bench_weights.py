@@ -16,7 +16,6 @@ from services.cli.errors import UserError
 from tests.support.processes import free_port_base
 
 _DEADLINE_S = 60
-_POLICY = "services.policy"
 
 
 @pytest.fixture(scope="module")
@@ -63,20 +62,27 @@ def test_a_checkpoint_that_cannot_be_made_is_said(tmp_path):
 def test_a_bench_that_is_terminated_leaves_no_service_behind():
     command = ["bench", "weights", "5m", "--rounds", "0", "--port-base", str(free_port_base())]
     bench = psutil.Popen([sys.executable, "-m", "services.cli", *command], stderr=DEVNULL)
-    with bench:
-        services = _wait_for(
-            lambda: [p for p in bench.children() if "services.policy" in p.cmdline()]
-        )
+    try:
+        services = _policies_of(bench)
         bench.terminate()
         assert bench.wait(_DEADLINE_S) == 128 + signal.SIGTERM
+    finally:
+        bench.kill()
+        bench.wait(_DEADLINE_S)
     gone, alive = psutil.wait_procs(services, _DEADLINE_S)
     assert gone
     assert not alive
 
 
-def _wait_for(find):
+def _policies_of(bench):
     deadline_s = time.monotonic() + _DEADLINE_S
-    while not (found := find()):
+    while not (found := [child for child in bench.children() if _is_policy(child)]):
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
     return found
+
+
+def _is_policy(process):
+    with suppress(psutil.Error):  # of one that has ended meanwhile
+        return "services.policy" in process.cmdline()
+    return False
