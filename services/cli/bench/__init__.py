@@ -3,6 +3,6 @@
 cases (what is sent) · latency (how long, how much) · command
 
 generate/ is the engine; weights/ publications under load; soak/ everything at once. They share
-callers (threads that ask) · traffic (what came of it) · answers (is one whole?) · memory (thirds) ·
-bars (what figures are held to) · service_metrics
+random_checkpoint · callers (threads that ask) · traffic (what came of it) · answers (is one
+whole?) · quantile · memory (thirds) · bars (what figures are held to) · service_metrics
 """

@@ -5,6 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.cli.bench.quantile import quantile
+
 
 @dataclass(slots=True)
 class Traffic:
@@ -64,9 +66,8 @@ class Traffic:
             self.num_cancelled += 1
 
     def gap_s(self, share: float) -> float:
-        """What so large a share of gaps do not exceed."""
-        ordered = sorted(gap.seconds for gap in self.gaps)
-        return ordered[max(0, round(share * len(ordered)) - 1)] if ordered else float("nan")
+        """What so large a share of gaps do not exceed; NaN where there are none."""
+        return quantile([gap.seconds for gap in self.gaps], share)
 
     def longest_gap_s(self, start_s: float, end_s: float) -> float:
         """Of those that touch the time between two moments; 0 where none does."""

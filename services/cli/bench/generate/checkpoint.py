@@ -1,15 +1,9 @@
 """The random checkpoint that all contestants load."""
 
-import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from services.cli.errors import UserError
-
-_TIMEOUT_S = 600
+from services.cli.bench.random_checkpoint import Family, make_random
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +30,9 @@ class Model:
         return self.num_parameters - self.num_looked_up
 
 
-def make_model(folder: Path, family: Literal["llama", "janus"], size: str, dtype: str) -> Model:
-    """In a process of its own: the command line carries no torch. Raises UserError."""
-    command = [sys.executable, "-m", f"services.policy.bench.random_{family}"]
-    made = subprocess.run(
-        [*command, str(folder), size, dtype], capture_output=True, text=True, timeout=_TIMEOUT_S
-    )
-    if made.returncode:
-        raise UserError("the checkpoint could not be made", made.stderr.strip()[-500:])
-    described = json.loads(made.stdout)
+def make_model(folder: Path, family: Family, size: str, dtype: str) -> Model:
+    """Raises UserError."""
+    described = make_random(family, str(folder), size, dtype)
     if "drawing" in described:
         described["drawing"] = Drawing(**described["drawing"])
     return Model(folder=folder, dtype=dtype, **described)

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
 
 from services.cli.bench.generate.cases import ANSWERS, PICTURES, Case
 from services.cli.bench.generate.checkpoint import Model, make_model
@@ -25,6 +24,7 @@ from services.cli.bench.generate.report import (
     rates_table,
     served_line,
 )
+from services.cli.bench.random_checkpoint import Family
 from services.cli.errors import UserError
 from services.cli.terminal import progress_bar, results, write_json
 
@@ -52,7 +52,7 @@ def bench_images(asked: GenerateBench, cases: Sequence[Case] = PICTURES) -> None
     _bench(asked, "janus", cases)
 
 
-def _bench(asked: GenerateBench, family: Literal["llama", "janus"], cases: Sequence[Case]) -> None:
+def _bench(asked: GenerateBench, family: Family, cases: Sequence[Case]) -> None:
     commands = {OURS: own_command("contestant")}
     if asked.through_grpc:
         commands[OURS_SERVED] = own_command("served")

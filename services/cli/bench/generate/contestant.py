@@ -47,7 +47,7 @@ class Contestant:
 
 def own_command(module: str) -> str:
     """Of a module of services/policy/bench."""
-    return f"{shlex.quote(sys.executable)} -m services.policy.bench.{module}"
+    return f"{shlex.quote(sys.executable)} -P -m services.policy.bench.{module}"
 
 
 @contextmanager

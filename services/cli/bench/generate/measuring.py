@@ -8,6 +8,7 @@ from typing import Any
 from services.cli.bench.generate.cases import Answers, Case
 from services.cli.bench.generate.checkpoint import Model
 from services.cli.bench.generate.contestant import Contestant
+from services.cli.bench.quantile import quantile
 from services.cli.errors import UserError
 
 
@@ -32,8 +33,7 @@ class Timings:
     @property
     def first_token_p99_s(self) -> float | None:
         """None where the contestant does not say."""
-        ordered = sorted(self.first_token_s)
-        return ordered[max(0, round(0.99 * len(ordered)) - 1)] if ordered else None
+        return quantile(self.first_token_s, 0.99) if self.first_token_s else None
 
 
 Results = dict[tuple[str, str], Timings]  # by contestant and case

@@ -1,15 +1,12 @@
 """Random checkpoints of one shape, made before anything is measured."""
 
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.cli.errors import UserError
+from services.cli.bench.random_checkpoint import make_random
 from services.common.version_store import Manifest, describe
 
 KIND = "policy"
-_TIMEOUT_S = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +38,9 @@ class Built:
 
 
 def make_checkpoints(folder: Path, shape: Shape, count: int) -> list[Path]:
-    """In a process of its own: the command line carries no torch."""
+    """Raises UserError."""
     seeds = [str(seed) for seed in range(count)]
-    command = [sys.executable, "-m", "services.policy.bench.random_llama"]
-    made = subprocess.run(
-        [*command, str(folder), shape.size, shape.dtype, *seeds],
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-    )
-    if made.returncode:
-        raise UserError("the checkpoints could not be made", made.stderr.strip()[-500:])
+    make_random("llama", str(folder), shape.size, shape.dtype, *seeds)
     return [folder / seed for seed in seeds]
 
 
