@@ -1,6 +1,7 @@
 """Which version takes the next step: the one that had least time of late, by weight.
 
 A version that an application waits for weighs more than one that rolls out for training.
+Method: start-time fair queueing (Goyal, Vin and Cheng 1996).
 """
 
 import itertools
@@ -30,6 +31,7 @@ class Scheduler:
         self._memories: dict[_Shape, CacheMemory] = {}
         self.features = FeatureCache(limits.feature_cache_bytes)
         self._arrivals = itertools.count()
+        self._used_s = 0.0  # of the lane whose turn it was last
         self.jobs: set[Job] = set()
 
     @property
@@ -54,14 +56,16 @@ class Scheduler:
     def add(self, job: Job) -> None:
         """Queues all groups of a job."""
         self.jobs.add(job)
-        lane = self._lane(job.model)
         for group in job.groups:
-            lane.add(pending_group(job, group, next(self._arrivals)))
+            self._queue(job.model, pending_group(job, group, next(self._arrivals)))
 
     def next_lane(self) -> Lane | None:
         """The lane with work whose turn it is."""
         working = [lane for lane in self.lanes if lane.has_work]
-        return min(working, key=lambda lane: lane.used_s, default=None)
+        lane = min(working, key=lambda lane: lane.used_s, default=None)
+        if lane is not None:
+            self._used_s = lane.used_s
+        return lane
 
     def charge(self, lane: Lane, duration_s: float) -> None:
         """Counts the time of a step."""
@@ -80,7 +84,7 @@ class Scheduler:
         for job in jobs:
             job.model = served
         for sequence in sequences:
-            self._lane(served).add(Pending((sequence,)))
+            self._queue(served, Pending((sequence,)))
 
     def drop_version(self, version: str) -> None:
         """Frees all that is kept of a version which nothing uses any more."""
@@ -100,6 +104,12 @@ class Scheduler:
             memory.pool.check()
             assert self.num_running or not memory.pool.num_used, "pages are held by nobody"
 
+    def _queue(self, served: ServedModel, pending: Pending) -> None:
+        lane = self._lane(served)
+        if not lane.has_work:  # what it did not use while it had nothing to do is not owed to it
+            lane.used_s = max(lane.used_s, self._used_s)
+        lane.add(pending)
+
     def _lane(self, served: ServedModel) -> Lane:
         if served.version not in self._lanes:
             limits = self._limits
@@ -107,10 +117,7 @@ class Scheduler:
             executor = served.weights.executor(self._crew, memory.cache)
             max_rows = limits.max_rows + limits.reserved_rows
             batch = Batch(served, executor, memory.pool, self.features, max_rows)
-            lane = Lane(served, batch, limits.reserved_rows)
-            # A newcomer begins where the others are, and not with all the time they had.
-            lane.used_s = min((each.used_s for each in self.lanes), default=0.0)
-            self._lanes[served.version] = lane
+            self._lanes[served.version] = Lane(served, batch, limits.reserved_rows)
         return self._lanes[served.version]
 
     def _memory(self, served: ServedModel) -> CacheMemory:

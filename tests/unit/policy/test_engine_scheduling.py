@@ -10,9 +10,12 @@ import torch
 from models.preprocessing.prompt import Preprocessor
 from services.policy.engine.batch import Batch
 from services.policy.engine.engine import Engine
+from services.policy.engine.lane import Lane
 from services.policy.engine.limits import EngineLimits, GroupError, QueueFullError
 from services.policy.engine.native.executor import NativeExecutor
-from services.policy.engine.request import FinishReason, OutputMode, Priority, Sample
+from services.policy.engine.native.packed import Crew
+from services.policy.engine.request import FinishReason, Job, OutputMode, Priority, Sample
+from services.policy.engine.scheduler import Scheduler
 from services.policy.engine.served_model import ServedModel
 from services.policy.engine.track import Track
 from tests.unit.policy.tiny_policy import (
@@ -133,6 +136,26 @@ def test_versions_never_share_a_forward_pass(preprocessor: Preprocessor) -> None
     assert [s.spans[0].version for s in together] == ["policy-1", "policy-2"]
 
 
+@pytest.mark.parametrize("comes_later", ["one that idled", "one never seen"])
+def test_a_version_is_not_owed_the_time_that_it_did_not_use(
+    preprocessor: Preprocessor, comes_later: str
+) -> None:
+    idle, busy, unseen = (make_served(preprocessor, seed) for seed in (1, 2, 3))
+    scheduler = Scheduler(EngineLimits(), Crew(1))
+    _add(scheduler, idle)
+    scheduler.charge(_next(scheduler), 1.0)
+    scheduler.take_out(lambda _: True)
+    _add(scheduler, busy)
+    for _ in range(100):
+        scheduler.charge(_next(scheduler), 1.0)
+    _add(scheduler, idle if comes_later == "one that idled" else unseen)
+    turns = []
+    for _ in range(10):
+        turns.append(_next(scheduler).served is busy)
+        scheduler.charge(_next(scheduler), 1.0)
+    assert 4 <= turns.count(True) <= 6
+
+
 def test_a_switched_sequence_goes_on_under_the_new_version(preprocessor: Preprocessor) -> None:
     old, new = (make_served(preprocessor, seed) for seed in (1, 2))
     group = _endless(old, num_samples=3, picture_seed=1)
@@ -210,6 +233,16 @@ def test_stopping_cancels_what_is_unfinished(served: ServedModel) -> None:
 
 def _endless(served: ServedModel, **settings):
     return make_group(served, **{"max_tokens": 200, "ignore_eos": True, **settings})
+
+
+def _add(scheduler: Scheduler, served: ServedModel) -> None:
+    scheduler.add(Job("job", served, (_endless(served),), lambda events: None))
+
+
+def _next(scheduler: Scheduler) -> Lane:
+    lane = scheduler.next_lane()
+    assert lane is not None
+    return lane
 
 
 def _bits(samples: list[Sample]) -> list[tuple[bytes, bytes]]:
