@@ -99,11 +99,7 @@ class Engine:
 
     @contextmanager
     def lending_a_core(self) -> Iterator[None]:
-        """Leaves a core to whoever loads weights meanwhile.
-
-        The crew meets several times a layer: beside a busy thread each meeting waits for the
-        scheduler, and a step took 155 ms in place of 40 (125 M parameters, two cores).
-        """
+        """Leaves a core to whoever loads weights meanwhile."""
         self._command(lambda: self._lend(1))
         try:
             yield

@@ -9,10 +9,10 @@
 #endif
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
 #include <utility>
+#include <vector>
 
+#include "huge_pages.h"
 #include "lanes.h"
 
 namespace attune {
@@ -29,16 +29,6 @@ constexpr int kMaxRows = 3;
 constexpr int kMaxRows = 1;
 #endif
 
-struct Free {
-  void operator()(void* memory) const { std::free(memory); }
-};
-
-template <class T>
-std::unique_ptr<T, Free> aligned(size_t count) {
-  size_t bytes = (count * sizeof(T) + 63) / 64 * 64;
-  return std::unique_ptr<T, Free>((T*)std::aligned_alloc(64, bytes));
-}
-
 // Panels of 32 outputs: [N / 32, K, 32], the last one filled up with zeros. In bfloat16 two
 // neighbours along K lie side by side, as the chip's instruction wants them; int8 has a scale per
 // output.
@@ -51,10 +41,12 @@ class Matrix {
     size_t count = (size_t)num_panels_ * padded_inputs_ * kPanel;
     if (precision == Precision::kInt8) scales_ = scales_of(weight_NK);
     bytes_ = count * (precision == Precision::kFloat32 ? 4 : precision == Precision::kInt8 ? 1 : 2);
-    data_ = aligned<char>(bytes_);
-    std::memset(data_.get(), 0, bytes_);
-    for (int n = 0; n < num_outputs; ++n)
-      for (int k = 0; k < num_inputs; ++k) put(n, k, weight_NK[(size_t)n * num_inputs + k]);
+    data_ = room_for(bytes_);
+    switch (precision) {
+      case Precision::kFloat32: pack<Precision::kFloat32>(weight_NK); break;
+      case Precision::kBfloat16: pack<Precision::kBfloat16>(weight_NK); break;
+      case Precision::kInt8: pack<Precision::kInt8>(weight_NK); break;
+    }
   }
 
   int num_outputs() const { return num_outputs_; }
@@ -68,32 +60,57 @@ class Matrix {
   const T* panel(int index) const {
     return (const T*)data_.get() + (size_t)index * padded_inputs_ * kPanel;
   }
-  const float* scales(int panel) const { return scales_.get() + panel * kPanel; }
+  const float* scales(int panel) const { return scales_.data() + panel * kPanel; }
 
  private:
-  void put(int n, int k, float value) {
-    size_t panel = (size_t)(n / kPanel) * padded_inputs_ * kPanel, lane = n % kPanel;
-    switch (precision_) {
-      case Precision::kFloat32:
-        ((float*)data_.get())[panel + (size_t)k * kPanel + lane] = value;
-        break;
-      case Precision::kBfloat16:
-        ((uint16_t*)data_.get())[panel + (size_t)(k / 2) * 2 * kPanel + 2 * lane + k % 2] =
-            to_bf16(value);
-        break;
-      case Precision::kInt8:
-        ((int8_t*)data_.get())[panel + (size_t)k * kPanel + lane] =
-            (int8_t)__builtin_rintf(value / scales_.get()[n]);
+  // A tile at a time: it is read along its rows and written along its columns, in the nearest cache.
+  template <Precision kPrecision>
+  void pack(const float* weight_NK) {
+    float tile[kPanel][kLanes] = {};
+    for (int panel = 0; panel < num_panels_; ++panel)
+      for (int start = 0; start < padded_inputs_; start += kLanes) {
+        const int count = std::min(kLanes, padded_inputs_ - start);
+        for (int lane = 0; lane < kPanel; ++lane)
+          copy_tile_row(weight_NK, panel * kPanel + lane, start, count, tile[lane]);
+        for (int k = 0; k < count; ++k) {
+          float column[kPanel];
+          for (int lane = 0; lane < kPanel; ++lane) column[lane] = tile[lane][k];
+          put<kPrecision>(panel, start + k, column);
+        }
+      }
+  }
+
+  // Zeros where the weight ends.
+  void copy_tile_row(const float* weight_NK, int n, int start, int count, float* row) const {
+    const int num_there = n < num_outputs_ ? std::min(count, num_inputs_ - start) : 0;
+    std::memcpy(row, weight_NK + (size_t)n * num_inputs_ + start, num_there * sizeof(float));
+    std::fill(row + num_there, row + count, 0.0f);
+  }
+
+  template <Precision kPrecision>
+  void put(int panel, int k, const float (&column)[kPanel]) {
+    const size_t start = (size_t)panel * padded_inputs_ * kPanel, at = start + (size_t)k * kPanel;
+    if constexpr (kPrecision == Precision::kFloat32) {
+      std::memcpy(data_.get() + at * sizeof(float), column, sizeof column);
+    } else if constexpr (kPrecision == Precision::kBfloat16) {
+      uint16_t* pairs = (uint16_t*)data_.get() + start + (size_t)(k / 2) * 2 * kPanel;
+      for (int lane = 0; lane < kPanel; ++lane) pairs[2 * lane + k % 2] = to_bf16(column[lane]);
+    } else {
+      int8_t bytes[kPanel];
+      const float* scales = this->scales(panel);
+      for (int lane = 0; lane < kPanel; ++lane)
+        bytes[lane] = (int8_t)__builtin_rintf(column[lane] / scales[lane]);
+      std::memcpy(data_.get() + at, bytes, sizeof bytes);
     }
   }
 
-  std::unique_ptr<float, Free> scales_of(const float* weight_NK) const {
-    auto scales = aligned<float>((size_t)num_panels_ * kPanel);
-    for (int n = 0; n < num_panels_ * kPanel; ++n) {
+  std::vector<float> scales_of(const float* weight_NK) const {
+    std::vector<float> scales((size_t)num_panels_ * kPanel, 1);
+    for (int n = 0; n < num_outputs_; ++n) {
       float largest = 0;
-      for (int k = 0; n < num_outputs_ && k < num_inputs_; ++k)
+      for (int k = 0; k < num_inputs_; ++k)
         largest = std::max(largest, __builtin_fabsf(weight_NK[(size_t)n * num_inputs_ + k]));
-      scales.get()[n] = largest > 0 ? largest / 127 : 1;
+      if (largest > 0) scales[n] = largest / 127;
     }
     return scales;
   }
@@ -101,8 +118,8 @@ class Matrix {
   int num_outputs_, num_inputs_, num_panels_, padded_inputs_;
   Precision precision_;
   size_t bytes_;
-  std::unique_ptr<char, Free> data_;
-  std::unique_ptr<float, Free> scales_;
+  std::shared_ptr<char> data_;
+  std::vector<float> scales_;
 };
 
 // Rows as they are multiplied: float32, or pairs of bfloat16.
