@@ -52,21 +52,29 @@ struct Query {
   int num_pages() const { return (length + kPageTokens - 1) / kPageTokens; }
 };
 
-// Pages [from, to), which all queries have alike, so that each is loaded once for all of them.
-template <int kQueries>
+// Scores of kPages pages, which all queries have alike: each key is loaded once for all queries, and
+// each query once for all pages.
+template <int kQueries, int kPages>
+inline void score_some(const Pages& pages, int head, const Query* queries, int page) {
+  const float* keys[kPages];
+  for (int p = 0; p < kPages; ++p) keys[p] = pages.keys(queries[0].table[page + p], head);
+  Floats sums[kQueries][kPages] = {};
+  for (int k = 0; k < pages.head_size; ++k)
+    for (int p = 0; p < kPages; ++p) {
+      Floats key = load_once(keys[p] + (size_t)k * kPageTokens);
+      for (int q = 0; q < kQueries; ++q) sums[q][p] += key * queries[q].query_K[k];
+    }
+  for (int q = 0; q < kQueries; ++q)
+    for (int p = 0; p < kPages; ++p)
+      store(queries[q].weights_T + (size_t)(page + p) * kPageTokens, sums[q][p]);
+}
+
+// Pages [from, to), so many at once as there are registers for, then what is left.
+template <int kQueries, int kPages>
 inline void score_pages(const Pages& pages, int head, const Query* queries, int from, int to) {
-  for (int page = from; page < to; ++page) {
-    const float* keys = pages.keys(queries[0].table[page], head);
-    Floats sums[kQueries][4] = {};  // four partial sums hide the latency of the adders
-    for (int k = 0; k < pages.head_size; k += 4)
-      for (int part = 0; part < 4; ++part) {
-        Floats key = load(keys + (size_t)(k + part) * kPageTokens);
-        for (int q = 0; q < kQueries; ++q) sums[q][part] += key * queries[q].query_K[k + part];
-      }
-    for (int q = 0; q < kQueries; ++q)
-      store(queries[q].weights_T + (size_t)page * kPageTokens,
-            (sums[q][0] + sums[q][1]) + (sums[q][2] + sums[q][3]));
-  }
+  for (; from + kPages <= to; from += kPages)
+    score_some<kQueries, kPages>(pages, head, queries, from);
+  if constexpr (kPages > 1) score_pages<kQueries, kPages / 2>(pages, head, queries, from, to);
 }
 
 // Scores become exp(score - highest); gives their sum.
@@ -90,35 +98,53 @@ inline float share_out(const Query& query) {
   return sum_of(total);
 }
 
-// sums[q] += Σ_t weights[q][t] · values[t] of one page, even and odd tokens apart;
-// kVectors = K / 16.
+// What is summed of a query's values so far: even and odd tokens apart, kVectors = K / 16.
+template <int kVectors>
+struct Mixed {
+  Floats of[2][kVectors] = {};
+};
+
+// sums[q] += Σ_t weights[q][t] · values[t] of one page.
 template <int kQueries, int kVectors>
 inline void add_page(const Pages& pages, int head, const Query* queries, int page, int count,
-                     Floats (*sums)[2][kVectors]) {
+                     Mixed<kVectors>* sums) {
   const float* values = pages.values(queries[0].table[page], head);
-  for (int t = 0; t < count; ++t)
+  auto add = [&](int t, int half) {
     for (int v = 0; v < kVectors; ++v) {
-      Floats value = load(values + (t * kVectors + v) * kLanes);
+      Floats value = load_once(values + (t * kVectors + v) * kLanes);
       for (int q = 0; q < kQueries; ++q)
-        sums[q][t % 2][v] += value * queries[q].weights_T[page * kPageTokens + t];
+        sums[q].of[half][v] += value * queries[q].weights_T[page * kPageTokens + t];
     }
+  };
+  for (int t = 0; t + 1 < count; t += 2) add(t, 0), add(t + 1, 1);
+  if (count % 2) add(count - 1, 0);
 }
 
+// Pages [from, to), which all queries have alike and which are full.
 template <int kQueries, int kVectors>
-inline void mix_some(const Pages& pages, int head, const Query* queries, int num_common,
-                     const float* totals) {
-  Floats sums[kQueries][2][kVectors] = {};
-  for (int page = 0; page < num_common; ++page)
-    add_page<kQueries, kVectors>(pages, head, queries, page, kPageTokens, sums);
-  for (int q = 0; q < kQueries; ++q) {
-    for (int page = num_common; page < queries[q].num_pages(); ++page) {
-      int count = std::min(kPageTokens, queries[q].length - page * kPageTokens);
-      add_page<1, kVectors>(pages, head, queries + q, page, count, sums + q);
-    }
-    for (int v = 0; v < kVectors; ++v)
-      store(queries[q].mixed_K + v * kLanes, (sums[q][0][v] + sums[q][1][v]) * (1.0f / totals[q]));
-  }
+inline void add_pages(const Pages& pages, int head, const Query* queries, int from, int to,
+                      Mixed<kVectors>* sums) {
+  Mixed<kVectors> inside[kQueries];  // registers
+  std::copy_n(sums, kQueries, inside);
+  for (int page = from; page < to; ++page)
+    add_page<kQueries, kVectors>(pages, head, queries, page, kPageTokens, inside);
+  std::copy_n(inside, kQueries, sums);
 }
+
+// The pages that a query has for itself, and the end.
+template <int kVectors>
+inline void finish_mix(const Pages& pages, int head, const Query& query, int from, float total,
+                       Mixed<kVectors>& sums) {
+  for (int page = from; page < query.num_pages(); ++page) {
+    int count = std::min(kPageTokens, query.length - page * kPageTokens);
+    add_page<1, kVectors>(pages, head, &query, page, count, &sums);
+  }
+  for (int v = 0; v < kVectors; ++v)
+    store(query.mixed_K + v * kLanes, (sums.of[0][v] + sums.of[1][v]) * (1.0f / total));
+}
+
+// Pages that stay in the nearest cache while all queries go over them.
+constexpr int kTile = 8;
 
 // As many queries together as there are registers for their sums.
 template <int kVectors>
@@ -126,11 +152,18 @@ inline void mix(const Pages& pages, int head, const std::vector<Query>& queries,
                 const float* totals) {
   constexpr int kTogether = kVectors <= 2 ? 4 : kVectors <= 4 ? 2 : 1;
   const int count = (int)queries.size();
-  int q = 0;
-  for (; q + kTogether <= count; q += kTogether)
-    mix_some<kTogether, kVectors>(pages, head, &queries[q], num_common, totals + q);
-  for (; q < count; ++q)
-    mix_some<1, kVectors>(pages, head, &queries[q], num_common, totals + q);
+  static thread_local std::vector<Mixed<kVectors>> sums;
+  sums.assign(count, {});
+  for (int from = 0; from < num_common; from += kTile) {
+    const int to = std::min(from + kTile, num_common);
+    int q = 0;
+    for (; q + kTogether <= count; q += kTogether)
+      add_pages<kTogether, kVectors>(pages, head, &queries[q], from, to, &sums[q]);
+    for (; q < count; ++q)
+      add_pages<1, kVectors>(pages, head, &queries[q], from, to, &sums[q]);
+  }
+  for (int q = 0; q < count; ++q)
+    finish_mix<kVectors>(pages, head, queries[q], num_common, totals[q], sums[q]);
 }
 
 // Any other size of head, 16 of its columns at a time.
@@ -152,13 +185,14 @@ inline void attend(const Pages& pages, int head, const std::vector<Query>& queri
                    int num_common) {
   static thread_local std::vector<float> totals;
   constexpr int kTogether = 4;
-  const int count = (int)queries.size();
-  int together = 0;
-  for (; together + kTogether <= count; together += kTogether)
-    score_pages<kTogether>(pages, head, &queries[together], 0, num_common);
+  const int count = (int)queries.size(), together = count / kTogether * kTogether;
+  for (int from = 0; from < num_common; from += kTile)
+    for (int q = 0; q < together; q += kTogether)
+      score_pages<kTogether, 4>(pages, head, &queries[q], from, std::min(from + kTile, num_common));
   totals.resize(count);
   for (int q = 0; q < count; ++q) {
-    score_pages<1>(pages, head, &queries[q], q < together ? num_common : 0, queries[q].num_pages());
+    const int from = q < together ? num_common : 0;
+    score_pages<1, 8>(pages, head, &queries[q], from, queries[q].num_pages());
     totals[q] = share_out(queries[q]);
   }
   switch (pages.head_size / kLanes) {

@@ -60,7 +60,7 @@ class Rows {
   }
 
  private:
-  std::vector<float> data_;
+  FloatVector data_;
   int stride_ = 0;
   bool is_half_ = false;
 };
@@ -219,7 +219,7 @@ class Decoder {
   // The queries of some heads of a block's tokens, with room for what comes of them.
   void ask(const Step& step, const Block& block, int first_head, int num_heads,
            std::vector<Query>& queries) const {
-    static thread_local std::vector<float> room;
+    static thread_local FloatVector room;
     const int size = shape_.head_size, end = block.first + block.count;
     const int qkv_width = (shape_.num_heads + 2 * shape_.num_kv_heads) * size;
     const int longest = *std::max_element(step.position_T + block.first, step.position_T + end) + 1;
@@ -261,7 +261,7 @@ class Decoder {
   std::vector<Layer> layers_;
   double num_weights_ = 0;
   Rows normed_, mixed_, gated_;
-  std::vector<float> qkv_;
+  FloatVector qkv_;
   std::vector<Block> blocks_;
 };
 

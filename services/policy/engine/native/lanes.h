@@ -16,6 +16,15 @@ inline Floats load(const float* from) {
   return lanes;
 }
 
+// The same, loaded once: compilers may else have each use load it anew.
+inline Floats load_once(const float* from) {
+  Floats lanes = load(from);
+#if defined(__AVX512F__)
+  asm("" : "+v"(lanes));
+#endif
+  return lanes;
+}
+
 inline void store(float* to, Floats lanes) { std::memcpy(to, &lanes, sizeof lanes); }
 
 inline Floats all(float value) { return value - Floats{}; }

@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "huge_pages.h"
 #include "lanes.h"
+#include "memory.h"
 
 namespace attune {
 
@@ -104,8 +104,8 @@ class Matrix {
     }
   }
 
-  std::vector<float> scales_of(const float* weight_NK) const {
-    std::vector<float> scales((size_t)num_panels_ * kPanel, 1);
+  FloatVector scales_of(const float* weight_NK) const {
+    FloatVector scales((size_t)num_panels_ * kPanel, 1);
     for (int n = 0; n < num_outputs_; ++n) {
       float largest = 0;
       for (int k = 0; k < num_inputs_; ++k)
@@ -119,7 +119,7 @@ class Matrix {
   Precision precision_;
   size_t bytes_;
   std::shared_ptr<char> data_;
-  std::vector<float> scales_;
+  FloatVector scales_;
 };
 
 // Rows as they are multiplied: float32, or pairs of bfloat16.
@@ -145,6 +145,11 @@ inline Floats add_pairs(Floats sum, Ints weights, int32_t pair) {
 }
 #endif
 
+// Weights come from afar: while some rows are multiplied by a panel, the one that this thread will
+// probably do next is on its way.
+constexpr int kPanelsAhead = 2, kIntoSecondCache = 2;
+constexpr int kMinRowsAhead = 4;  // with fewer rows there is nothing to hide it behind
+
 // sums[m][h] = Σ_k input[m][k] · weight[k][16 h ...]: the only place where products are summed.
 template <Precision kPrecision, int kRows>
 inline void multiply(const Matrix& matrix, int panel, RowsIn in, Floats (&sums)[kRows][2]) {
@@ -152,7 +157,12 @@ inline void multiply(const Matrix& matrix, int panel, RowsIn in, Floats (&sums)[
   if constexpr (kPrecision == Precision::kFloat32) {
     const float* weights = matrix.panel<float>(panel);
     const float* inputs = (const float*)in.data;
+    const size_t ahead = (size_t)kPanelsAhead * matrix.padded_inputs() * kPanel;
     for (int k = 0; k < matrix.num_inputs(); ++k, weights += kPanel) {
+      if constexpr (kRows >= kMinRowsAhead) {
+        __builtin_prefetch(weights + ahead, 0, kIntoSecondCache);
+        __builtin_prefetch(weights + ahead + kLanes, 0, kIntoSecondCache);
+      }
       Floats first = load(weights), second = load(weights + kLanes);
       for (int m = 0; m < kRows; ++m) {
         float input = inputs[(size_t)m * in.stride + k];
@@ -163,7 +173,12 @@ inline void multiply(const Matrix& matrix, int panel, RowsIn in, Floats (&sums)[
   } else if constexpr (kPrecision == Precision::kBfloat16) {
     const int32_t* weights = (const int32_t*)matrix.panel<uint16_t>(panel);
     const int32_t* inputs = (const int32_t*)in.data;
+    const size_t ahead = (size_t)kPanelsAhead * matrix.padded_inputs() * kPanel / 2;
     for (int k = 0; k < matrix.padded_inputs() / 2; ++k, weights += kPanel) {
+      if constexpr (kRows >= kMinRowsAhead) {
+        __builtin_prefetch(weights + ahead, 0, kIntoSecondCache);
+        __builtin_prefetch(weights + ahead + kLanes, 0, kIntoSecondCache);
+      }
       Ints first, second;
       std::memcpy(&first, weights, 64);
       std::memcpy(&second, weights + kLanes, 64);

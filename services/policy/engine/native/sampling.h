@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lanes.h"
+#include "memory.h"
 
 namespace attune {
 
@@ -145,7 +146,7 @@ class Row {
   int num_ids_ = 0;
   float peak_ = 0;
   double total_ = 0, kept_ = 0;
-  std::vector<float> scores_, shares_;
+  FloatVector scores_, shares_;
   std::vector<double> blocks_;
   std::vector<int> order_;
 };
