@@ -127,7 +127,6 @@ def decoder_speed(served: ServedModel, num_rows: int) -> float:
         np.full(num_rows, NUM_TOKENS // 2, np.int32),
         every_R.astype(np.int32),
         np.arange(num_rows * pages_per_row, dtype=np.int32).reshape(num_rows, -1),
-        every_R,
     )
     return num_rows / best_s(lambda: executor.run(step), count=100)
 

@@ -34,7 +34,6 @@ def step_of(device, num_rows, position, seed, num_guesses=0):
         (position + np.maximum(0, every - num_rows + 1)).astype(np.int32),
         np.minimum(every, num_rows - 1).astype(np.int32),
         np.arange(NUM_PAGES, dtype=np.int32).reshape(-1, 4)[:num_rows],
-        every,
     )
 
 

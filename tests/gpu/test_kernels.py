@@ -65,7 +65,6 @@ def some_step(device):
         np.concatenate(positions).astype(np.int32),
         np.repeat(np.arange(5, dtype=np.int32), lengths),
         tables_SN,
-        np.arange(sum(lengths)),
     )
 
 

@@ -54,7 +54,7 @@ class Cached:
     def step(self, hidden_TD, positions_T, table_of_T):
         """In place."""
         indices = [np.asarray(a, np.int32) for a in (positions_T, table_of_T, self.tables_SN)]
-        self.native.run(FlatStep(hidden_TD, *indices, np.zeros(0)), self.cache, self.crew)
+        self.native.run(FlatStep(hidden_TD, *indices), self.cache, self.crew)
 
     def run(self, chunks, inputs_LD):
         """Outputs of a sequence that comes in chunks of these lengths."""

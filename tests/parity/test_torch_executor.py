@@ -125,7 +125,6 @@ def test_tokens_of_several_sequences_may_come_in_any_order():
         np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])[order],
         np.repeat(np.arange(6, dtype=np.int32), lengths)[order],
         np.random.default_rng(3).permutation(24).astype(np.int32).reshape(6, 4),
-        np.arange(len(order)),
     )
     got = DefinedDecoder(decoder).run(step, TorchCache(config, 24, CPU, torch.float32))
     assert (got - torch.cat(dense)[order]).abs().max() < 1e-5
@@ -133,7 +132,7 @@ def test_tokens_of_several_sequences_may_come_in_any_order():
 
 def test_a_chunk_must_not_leave_a_gap():
     arrays = (np.array(a, np.int32) for a in ([0, *range(2, 11)], [0] * 10, [[0]]))
-    step = FlatStep(torch.zeros(10, 4), *arrays, np.zeros(0, np.int64))
+    step = FlatStep(torch.zeros(10, 4), *arrays)
     with pytest.raises(AssertionError, match="not consecutive"):
         plan_step(step, CPU)
 
@@ -141,8 +140,7 @@ def test_a_chunk_must_not_leave_a_gap():
 def test_a_copied_page_is_seen_like_the_first():
     config = DecoderConfig(num_layers=2, num_kv_heads=1, head_size=4)
     cache = TorchCache(config, 3, CPU, torch.float32)
-    step = FlatStep(torch.zeros(1, 1), *np.zeros((2, 1), np.int32), np.array([[1]], np.int32),
-                    np.zeros(1, np.int64))  # fmt: skip
+    step = FlatStep(torch.zeros(1, 1), *np.zeros((2, 1), np.int32), np.array([[1]], np.int32))
     attention = PagedAttention(cache, plan_step(step, CPU))
     for layer in range(2):
         attention.store(layer, torch.randn(1, 1, 4), torch.randn(1, 1, 4))

@@ -88,10 +88,13 @@ class Batch:
         row_states, chunk_states = self._run(drafts, chunks)
         self.rows.length_R[:num_decoded] += 1
         first_R = first_of_rows(num_decoded, drafts)
-        states = [row_states[first_R], *self._fork(chunks, chunk_states, result)]
+        states = [
+            row_states[first_R] if drafts else row_states,
+            *self._fork(chunks, chunk_states, result),
+        ]
         result.num_prompt_tokens = sum(len(chunk) for _, chunk in chunks)
         if self.rows.count:
-            endings = self._draw(self.rows.sampled_rows, torch.cat(states), result)
+            endings = self._draw(self.rows.sampled_rows, torch.cat(states) if chunks else states[0], result)
             self._sample_drafts(drafts, row_states, first_R, endings, result)
             self._end(endings, result)
         return result

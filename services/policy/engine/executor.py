@@ -19,13 +19,20 @@ from services.policy.engine.sampler import Draw, Draws
 
 @dataclass(frozen=True, slots=True)
 class FlatStep:
-    """Tokens of any sequences; keys and values go where the tables of pages say."""
+    """Tokens of any sequences; keys and values go where the tables of pages say. Where `wanted_W`
+    is None the states of all are wanted."""
 
     hidden_TD: Tensor
     positions_T: NDArray[np.int32]
     table_of_T: NDArray[np.int32]
     tables_SN: NDArray[np.int32]
-    wanted_W: NDArray[np.int64]
+    wanted_W: NDArray[np.int64] | None = None
+
+    def wanted(self, hidden_TD: Tensor) -> Tensor:
+        """hidden_WD."""
+        if self.wanted_W is None:
+            return hidden_TD
+        return hidden_TD[torch.from_numpy(self.wanted_W).to(hidden_TD.device)]
 
 
 class Executor(Protocol):

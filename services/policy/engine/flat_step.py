@@ -18,6 +18,8 @@ Chunks = list[tuple[Track, range]]
 def flat_step(rows: RowTable, drafts: Drafts, chunks: Chunks, executor: Executor) -> FlatStep:
     """Wanted are the states of each row's tokens, in order, then of the last of each chunk."""
     count = rows.count
+    if not drafts and not chunks:
+        return _usual_step(rows, executor)
     lengths_R = np.ones(count, np.int64)
     for row, guess_G in drafts.items():
         lengths_R[row] += len(guess_G)
@@ -35,7 +37,18 @@ def flat_step(rows: RowTable, drafts: Drafts, chunks: Chunks, executor: Executor
             np.arange(count + len(chunks), dtype=np.int32), [*lengths_R, *chunk_lengths]
         ),
         tables_SN=_tables_SN(rows, chunks),
-        wanted_W=np.concatenate([np.arange(num_row_tokens), last_W]),
+        wanted_W=np.concatenate([np.arange(num_row_tokens), last_W]) if chunks else None,
+    )
+
+
+def _usual_step(rows: RowTable, executor: Executor) -> FlatStep:
+    """One token of each row."""
+    count = rows.count
+    return FlatStep(
+        hidden_TD=executor.embed(rows.next_id_R[:count]),
+        positions_T=rows.length_R[:count].astype(np.int32),
+        table_of_T=np.arange(count, dtype=np.int32),
+        tables_SN=rows.pages_RN[:count],
     )
 
 

@@ -24,9 +24,9 @@ def draw_rows(
     kinds_S = rows.kind_R[rows_S]
     drawn = Drawn(len(rows_S))
     if grammar.draws_images:
-        drawn.force(np.flatnonzero(kinds_S == Kind.END_OF_IMAGE), grammar.end_of_image)
+        drawn.force((kinds_S == Kind.END_OF_IMAGE).nonzero()[0], grammar.end_of_image)
     for kind, offset in ((Kind.TEXT, 0), (Kind.CODE, grammar.vocab_size)):
-        chosen = np.flatnonzero(kinds_S == kind)
+        chosen = (kinds_S == kind).nonzero()[0]
         if not len(chosen):
             continue
         of_kind = rows_S[chosen]
@@ -42,7 +42,7 @@ def _text_draws(
 ) -> Draws:
     is_allowed_CV, constraint_of_S = rows.constraints(rows_S)
     return Draws(
-        executor.text_logits(hidden_RD[torch.from_numpy(rows_S)]),
+        executor.text_logits(_states(hidden_RD, rows_S)),
         rows.knobs(rows_S),
         uniforms(rows.key_R[rows_S], rows.step_R[rows_S]),
         bias_BV=served.text_bias_2V,
@@ -57,7 +57,7 @@ def _code_draws(
     executor: Executor, served: ServedModel, rows: RowTable, rows_S: Rows, hidden_RD: Tensor
 ) -> Draws:
     return Draws(
-        executor.code_logits(hidden_RD[torch.from_numpy(rows_S)]),
+        executor.code_logits(_states(hidden_RD, rows_S)),
         rows.knobs(rows_S),
         uniforms(rows.key_R[rows_S], rows.step_R[rows_S]),
         guidance=_guidance(executor, rows, rows_S, hidden_RD),
@@ -65,10 +65,15 @@ def _code_draws(
     )
 
 
+def _states(hidden_RD: Tensor, rows_S: Rows) -> Tensor:
+    """hidden_SD; rows ascend, so as many as there are are all."""
+    return hidden_RD if len(rows_S) == len(hidden_RD) else hidden_RD[torch.from_numpy(rows_S)]
+
+
 def _guidance(
     executor: Executor, rows: RowTable, rows_S: Rows, hidden_RD: Tensor
 ) -> Guidance | None:
-    guided = np.flatnonzero(rows.has_twin_R[rows_S])
+    guided = rows.has_twin_R[rows_S].nonzero()[0]
     if not len(guided):
         return None
     twins = torch.from_numpy(rows.twin_R[rows_S[guided]])

@@ -17,7 +17,7 @@ def observe(
 ) -> list[tuple[Sequence, Token]]:
     """Tokens of streamed sequences. Marks in `endings` what a stop string ends."""
     tokens: list[tuple[Sequence, Token]] = []
-    for at in np.flatnonzero(rows.is_observed_R[rows_S]).tolist():
+    for at in rows.is_observed_R[rows_S].nonzero()[0].tolist():
         row = int(rows_S[at])
         sequence = rows.sequences[row]
         num_new = 2 if rows.is_closed(row) else 1  # an image's last code brings its end

@@ -80,6 +80,5 @@ def _packed_logits(weights: NativeWeights, ids_SL: Tensor) -> Tensor:
         positions_T=np.tile(np.arange(length, dtype=np.int32), num_sequences),
         table_of_T=np.repeat(np.arange(num_sequences, dtype=np.int32), length),
         tables_SN=tables_SN,
-        wanted_W=np.arange(num_tokens),
     )
     return executor.text_logits(executor.run(step))

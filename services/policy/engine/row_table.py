@@ -31,7 +31,7 @@ class Endings:
 
     @property
     def over(self) -> Rows:
-        return np.flatnonzero(self.is_stopped_R | self.is_exhausted_R | ~self.is_finite_R)
+        return (self.is_stopped_R | self.is_exhausted_R | ~self.is_finite_R).nonzero()[0]
 
     def is_over(self, row: int) -> bool:
         is_ended = self.is_stopped_R[row] or self.is_exhausted_R[row]
@@ -83,7 +83,7 @@ class RowTable:
         self, rows_S: Rows
     ) -> tuple[NDArray[np.bool_] | None, NDArray[np.int64] | None]:
         """(is_allowed_CV, constraint_of_S): what the constraints of rows allow, -1 for none."""
-        constrained = np.flatnonzero(self.is_constrained_R[rows_S])
+        constrained = self.is_constrained_R[rows_S].nonzero()[0]
         if not len(constrained):
             return None, None
         is_allowed_CV = np.zeros((len(constrained), self._grammar.vocab_size), np.bool_)
@@ -98,7 +98,7 @@ class RowTable:
     @property
     def sampled_rows(self) -> Rows:
         """All rows but twins."""
-        return np.flatnonzero(~self.is_twin_R[: self.count])
+        return (~self.is_twin_R[: self.count]).nonzero()[0]
 
     def knobs(self, rows_S: Rows) -> Knobs:
         """Sampling settings of rows."""
@@ -118,7 +118,7 @@ class RowTable:
     def lacking(self) -> Rows:
         """Rows whose next token has no page yet."""
         needed_R = self.length_R[: self.count] // PAGE_TOKENS
-        return np.flatnonzero(needed_R >= self.num_pages_R[: self.count])
+        return (needed_R >= self.num_pages_R[: self.count]).nonzero()[0]
 
     def extend(self, row: int, page: Page) -> None:
         """Gives a row one more page."""
@@ -138,15 +138,13 @@ class RowTable:
     def record(self, rows_S: Rows, drawn: Drawn) -> Endings:
         """Appends one token to each of `rows_S` and says which of them end by it."""
         special, ids_S = self._grammar.special, drawn.ids_S
-        was_text_S = self.kind_R[rows_S] == Kind.TEXT
+        is_over_S = (ids_S == special.end) & self.stops_at_end_R[rows_S]
+        is_over_S &= self.kind_R[rows_S] == Kind.TEXT
         self._write(rows_S, ids_S, drawn.logprobs_S, drawn.kept_mass_S)
-        self._advance_kinds(rows_S, ids_S == special.begin_of_image)
-        is_whole_S = self.is_one_image_R[rows_S] & (self.kind_R[rows_S] == Kind.END_OF_IMAGE)
-        self._close_images(rows_S[is_whole_S])
-        is_end_S = was_text_S & (ids_S == special.end) & self.stops_at_end_R[rows_S]
-        self._feed_twins(rows_S[self.has_twin_R[rows_S]])
+        if self.allows_image_R[: self.count].any():
+            is_over_S |= self._follow_images(rows_S, ids_S)
         endings = Endings(*(np.full(self.count, is_true) for is_true in (False, False, True)))
-        endings.is_stopped_R[rows_S] = is_whole_S | is_end_S
+        endings.is_stopped_R[rows_S] = is_over_S
         endings.is_exhausted_R[rows_S] = self.step_R[rows_S] >= self.max_tokens_R[rows_S]
         endings.is_finite_R[rows_S] = drawn.is_finite_S
         return endings
@@ -212,6 +210,14 @@ class RowTable:
         self.kept_mass_RT[rows_S, steps_S] = kept_mass_S
         self.step_R[rows_S] = steps_S + 1
         self.next_id_R[rows_S] = ids_S
+
+    def _follow_images(self, rows_S: Rows, ids_S: NDArray[np.int64]) -> Flags:
+        """What comes next in rows that draw; says which were to draw one image, and have."""
+        self._advance_kinds(rows_S, ids_S == self._grammar.special.begin_of_image)
+        is_whole_S = self.is_one_image_R[rows_S] & (self.kind_R[rows_S] == Kind.END_OF_IMAGE)
+        self._close_images(rows_S[is_whole_S])
+        self._feed_twins(rows_S[self.has_twin_R[rows_S]])
+        return is_whole_S
 
     def _advance_kinds(self, rows_S: Rows, is_begin_S: Flags) -> None:
         was_code_S = self.kind_R[rows_S] == Kind.CODE

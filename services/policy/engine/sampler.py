@@ -26,7 +26,7 @@ class Knobs:
     def truncated(self) -> NDArray[np.int64]:
         """Rows whose distribution may lose ids; the vocabulary's size is not known here."""
         is_truncated_R = (self.top_k_R < _KEEP_ALL) | (self.top_p_R < 1)
-        return np.flatnonzero(is_truncated_R)
+        return is_truncated_R.nonzero()[0]
 
 
 _KEEP_ALL = 2**31 - 1

@@ -46,7 +46,7 @@ class DefinedDecoder:
         plan = plan_step(step, device)
         attention = PagedAttention(cache, plan)
         hidden_1TD: Tensor = self._decoder(step.hidden_TD[None], plan.positions_T[None], attention)
-        return hidden_1TD[0, torch.from_numpy(step.wanted_W).to(device)]
+        return step.wanted(hidden_1TD[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

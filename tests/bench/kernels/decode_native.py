@@ -26,7 +26,7 @@ def native_step(model: OmniModel, ids_B: Tensor, dtype: str, threads: int) -> Wa
     def call() -> Tensor:
         with torch.inference_mode():
             hidden_TD = executor.embed(ids)
-            step = FlatStep(hidden_TD, positions_T, rows_T, tables_SN, np.arange(num_rows))
+            step = FlatStep(hidden_TD, positions_T, rows_T, tables_SN)
             return executor.text_logits(executor.run(step))
 
     return call

@@ -94,9 +94,9 @@ def test_a_cancelled_job_frees_its_rows(engine: Engine, served: ServedModel) -> 
 def test_a_deadline_ends_a_job_that_waits_and_one_that_runs(served: ServedModel) -> None:
     with running_engine(EngineLimits(max_rows=2, reserved_rows=0)) as engine:
         _, running = submit(
-            engine, served, [_endless(served, num_samples=2)], deadline_s=time.monotonic() + 0.05
+            engine, served, [_endless(served, num_samples=2)], deadline_s=time.monotonic() + 0.01
         )
-        _, waiting = submit(engine, served, [_endless(served)], deadline_s=time.monotonic() + 0.04)
+        _, waiting = submit(engine, served, [_endless(served)], deadline_s=time.monotonic() + 0.005)
         for inbox, count in ((running, 2), (waiting, 1)):
             assert {s.error for s in inbox.wait_samples(count)} == {"deadline exceeded"}
 

@@ -44,7 +44,7 @@ class FusedDecoder:
     def run(self, step: FlatStep, cache: TorchCache) -> Tensor:
         """hidden_WD after the final norm."""
         normed_TD = self.forward(step.hidden_TD, plan_step(step, self.device), cache)
-        return normed_TD[torch.from_numpy(step.wanted_W).to(self.device)]
+        return step.wanted(normed_TD)
 
     def forward(self, hidden_TD: Tensor, plan: StepPlan, cache: TorchCache) -> Tensor:
         """normed_TD. `hidden_TD` is used up."""

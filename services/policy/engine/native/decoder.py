@@ -16,7 +16,13 @@ from torch import Tensor
 from models.config import DecoderConfig
 from models.decoder import Decoder, DecoderLayer, Rotation
 from services.policy.engine.executor import FlatStep
-from services.policy.engine.native.library import LayerStruct, ShapeStruct, StepStruct, library
+from services.policy.engine.native.library import (
+    LayerStruct,
+    ShapeStruct,
+    StepStruct,
+    address,
+    library,
+)
 from services.policy.engine.native.packed import Crew, PackedLinear, Precision
 from services.policy.engine.pages import PAGE_TOKENS
 
@@ -66,7 +72,7 @@ class NativeDecoder:
         """`step.hidden_TD` through all layers, in place; the final norm is the caller's."""
         struct = StepStruct(
             len(step.hidden_TD),
-            *(a.ctypes.data for a in (step.positions_T, step.table_of_T, step.tables_SN)),
+            *(address(a) for a in (step.positions_T, step.table_of_T, step.tables_SN)),
             step.tables_SN.shape[1],
             cache.data.data_ptr(),
             cache.data.stride(0),

@@ -79,7 +79,7 @@ class NativeExecutor:
     def run(self, step: FlatStep) -> Tensor:
         weights = self.weights
         weights.decoder.run(step, self.cache, self.crew)
-        hidden_WD = step.hidden_TD[torch.from_numpy(step.wanted_W)]
+        hidden_WD = step.wanted(step.hidden_TD)
         address = hidden_WD.data_ptr()
         library().attune_normalize(
             address, weights.norm_D.data_ptr(), *hidden_WD.shape, weights.config.norm_eps, address

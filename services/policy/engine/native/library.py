@@ -11,9 +11,12 @@ import os
 import shutil
 import subprocess
 import tempfile
-from ctypes import POINTER, Structure, c_float, c_int, c_size_t, c_void_p
+from ctypes import POINTER, Structure, addressof, c_char, c_float, c_int, c_size_t, c_void_p
 from functools import cache
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 _SOURCES = Path(__file__).parent
 # Contraction to fused multiply-adds is the same for all rows of a product, so it keeps invariance.
@@ -111,6 +114,11 @@ def library() -> ctypes.CDLL:
         function = getattr(bound, name)
         function.restype, function.argtypes = result, arguments
     return bound
+
+
+def address(array: NDArray[np.generic] | None) -> int | None:
+    """Where a writable array begins; numpy's own way takes four times as long."""
+    return None if array is None else addressof(c_char.from_buffer(array))
 
 
 def build() -> Path:

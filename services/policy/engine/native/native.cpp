@@ -80,7 +80,7 @@ struct Draws {
 
 void attune_draw(Crew* crew, const Draws* draws) {
   const Draws& all = *draws;
-  crew->run(40.0 * all.num_rows * all.num_ids, [&] {
+  crew->run(120.0 * all.num_rows * all.num_ids, [&] {
     crew->share(all.num_rows, [&](int r) {
       const size_t start = (size_t)r * all.num_ids;
       const float* bias = all.bias_BV ? all.bias_BV + all.bias_of_R[r] * all.num_ids : nullptr;

@@ -7,9 +7,8 @@ from ctypes import byref
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from services.policy.engine.native.library import DrawsStruct, library
+from services.policy.engine.native.library import DrawsStruct, address, library
 from services.policy.engine.native.packed import Crew
 from services.policy.engine.sampler import Draw, Draws
 
@@ -26,10 +25,10 @@ def draw(draws: Draws, crew: Crew) -> Draw:
     arguments = DrawsStruct(
         *(num_rows, num_ids, logits_RV.data_ptr()),
         None if draws.bias_BV is None else draws.bias_BV.data_ptr(),
-        *(_address(a) for a in (draws.bias_of_R, draws.is_allowed_CV, draws.constraint_of_R)),
-        *(_address(array) for array in (knobs.temperature_R, knobs.top_p_R, knobs.top_k_R)),
-        _address(draws.uniform_R),
-        *(_address(array) for array in (ids_R, logprobs_R, kept_mass_R, is_finite_R, is_kept_RV)),
+        *(address(a) for a in (draws.bias_of_R, draws.is_allowed_CV, draws.constraint_of_R)),
+        *(address(array) for array in (knobs.temperature_R, knobs.top_p_R, knobs.top_k_R)),
+        address(draws.uniform_R),
+        *(address(array) for array in (ids_R, logprobs_R, kept_mass_R, is_finite_R, is_kept_RV)),
         None if logprobs_RV is None else logprobs_RV.data_ptr(),
     )
     library().attune_draw(crew.handle, byref(arguments))
@@ -37,7 +36,3 @@ def draw(draws: Draws, crew: Crew) -> Draw:
     if is_kept_RV is not None:
         supports = {int(row): np.flatnonzero(is_kept_RV[row]) for row in limited}
     return Draw(ids_R, logprobs_R, kept_mass_R, is_finite_R, supports, logprobs_RV)
-
-
-def _address(array: NDArray[np.generic] | None) -> int | None:
-    return None if array is None else array.ctypes.data
