@@ -94,7 +94,9 @@ class Batch:
         ]
         result.num_prompt_tokens = sum(len(chunk) for _, chunk in chunks)
         if self.rows.count:
-            endings = self._draw(self.rows.sampled_rows, torch.cat(states) if chunks else states[0], result)
+            endings = self._draw(
+                self.rows.sampled_rows, torch.cat(states) if chunks else states[0], result
+            )
             self._sample_drafts(drafts, row_states, first_R, endings, result)
             self._end(endings, result)
         return result
