@@ -4,8 +4,6 @@ The only Python that runs per row and step, so it runs for the rows that asked.
 Legend: R rows, S rows sampled in a step.
 """
 
-import numpy as np
-
 from services.policy.engine.drawn import Drawn, Rows
 from services.policy.engine.request import Token, TopLogprobs
 from services.policy.engine.row_table import Endings, RowTable

@@ -71,7 +71,7 @@ def _exact_logits(model: OmniModel, ids_SL: Tensor) -> Tensor:
 def _packed_logits(weights: NativeWeights, ids_SL: Tensor) -> Tensor:
     """logits_TV on the kernels."""
     num_sequences, length = ids_SL.shape
-    num_tokens, num_pages = ids_SL.numel(), -(-length // PAGE_TOKENS)
+    num_pages = -(-length // PAGE_TOKENS)
     cache = weights.new_cache(num_sequences * num_pages)
     executor = NativeExecutor(weights, Crew(1), cache)
     tables_SN = np.arange(num_sequences * num_pages, dtype=np.int32).reshape(num_sequences, -1)
