@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -24,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.common.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound
 
-MANIFEST = "manifest.json"
+MANIFEST, _ALIASES = "manifest.json", "aliases"
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # Leaves room for a suffix in the 255 bytes that file systems give a name.
 _MAX_ALIAS_BYTES = 200
@@ -138,10 +139,11 @@ class VersionStore:
 
     def alias(self, kind: str, alias: str) -> AliasRecord:
         """An alias's record; one that was never set has no version."""
-        path = self._alias_path(kind, alias)
-        if not path.exists():
+        try:
+            with open(self._alias_path(kind, alias), "rb") as file:
+                return _alias_record(file.read())
+        except FileNotFoundError:
             return AliasRecord(alias=alias)
-        return AliasRecord.model_validate_json(path.read_text())
 
     def resolve(self, kind: str, alias: str) -> str:
         """The version an alias names. Raises NotFound."""
@@ -192,21 +194,13 @@ class VersionStore:
         return self._kind(kind) / "versions"
 
     def _aliases(self, kind: str) -> Path:
-        return self._kind(kind) / "aliases"
+        return self._kind(kind) / _ALIASES
 
     def _kind(self, kind: str) -> Path:
-        if not _PLAIN_NAME.fullmatch(kind):
-            raise InvalidArgument(f"kind {kind!r} must be a plain name such as 'policy'")
-        return self.root / kind
+        return _kind_folder(self.root, kind)
 
     def _alias_path(self, kind: str, alias: str) -> Path:
-        name = quote(alias, safe="")
-        if not 0 < len(name) <= _MAX_ALIAS_BYTES:
-            raise InvalidArgument(
-                f"alias {alias[:80]!r} takes {len(name)} bytes when quoted; use 1 to "
-                f"{_MAX_ALIAS_BYTES}"
-            )
-        return self._aliases(kind) / f"{name}.json"
+        return _alias_path(self.root, kind, alias)
 
     def _scratch(self, kind: str, version: str) -> Path:
         return self._versions(kind) / f".{version}.{uuid.uuid4().hex}"
@@ -224,6 +218,28 @@ class VersionStore:
         with open(self._alias_path(kind, alias).with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.alias(kind, alias)
+
+
+def _kind_folder(root: Path, kind: str) -> Path:
+    if not _PLAIN_NAME.fullmatch(kind):
+        raise InvalidArgument(f"kind {kind!r} must be a plain name such as 'policy'")
+    return root / kind
+
+
+# Every request looks an alias up, and most of that was the making of paths and records.
+@lru_cache(1024)
+def _alias_path(root: Path, kind: str, alias: str) -> Path:
+    name = quote(alias, safe="")
+    if not 0 < len(name) <= _MAX_ALIAS_BYTES:
+        raise InvalidArgument(
+            f"alias {alias[:80]!r} takes {len(name)} bytes when quoted; use 1 to {_MAX_ALIAS_BYTES}"
+        )
+    return _kind_folder(root, kind) / _ALIASES / f"{name}.json"
+
+
+@lru_cache(64)
+def _alias_record(text: bytes) -> AliasRecord:
+    return AliasRecord.model_validate_json(text)
 
 
 def copy_files(source: Path, target: Path, manifest: Manifest) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,16 +19,61 @@ from services.policy.engine.request import Event, FinishReason, Job, Priority, S
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
+class EngineClient:
+    """The engine, as calls on the event loop use it. Made on that loop."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._loop = asyncio.get_running_loop()
+        self._posted: deque[tuple[EventInbox, list[Event]]] = deque()
+        self._is_woken = False
+
+    def inbox(self) -> "EventInbox":
+        """A sink for one job."""
+        return EventInbox(self)
+
+    @contextmanager
+    def submitted(self, job: Job) -> Iterator[None]:
+        """Submits a job; cancels what is left of it when the context ends."""
+        try:
+            self._engine.submit(job)
+        except QueueFullError as error:
+            raise ResourceExhausted(str(error)) from error
+        except EngineStoppedError as error:
+            raise Unavailable(str(error)) from error
+        try:
+            yield
+        finally:
+            if job.num_unfinished:
+                self._engine.cancel(job)
+
+    def post(self, inbox: "EventInbox", events: list[Event]) -> None:
+        """On the engine's thread. The loop is woken once for all that a step delivers."""
+        self._posted.append((inbox, events))
+        if not self._is_woken and not self._loop.is_closed():
+            self._is_woken = True
+            self._loop.call_soon_threadsafe(self._hand_out)
+
+    def _hand_out(self) -> None:
+        self._is_woken = False  # first: what is posted from now on wakes the loop again
+        while self._posted:
+            inbox, events = self._posted.popleft()
+            inbox.put(events)
+
+
 class EventInbox:
     """A job's sink: takes events on the engine's thread, gives them on the event loop."""
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, client: EngineClient) -> None:
+        self._client = client
         self._events: asyncio.Queue[list[Event]] = asyncio.Queue()
 
     def __call__(self, events: list[Event]) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._events.put_nowait, events)
+        self._client.post(self, events)
+
+    def put(self, events: list[Event]) -> None:
+        """On the event loop."""
+        self._events.put_nowait(events)
 
     async def of(self, job: Job) -> AsyncIterator[list[Event]]:
         """All events of a job, as they come. Raises DeadlineExceeded, Unavailable."""
@@ -39,22 +85,6 @@ class EventInbox:
             if any(sample.finish is FinishReason.CANCELLED for sample in samples):
                 raise _why_cancelled(job)
             yield events
-
-
-@contextmanager
-def submitted(engine: Engine, job: Job) -> Iterator[None]:
-    """Submits a job; cancels what is left of it when the context ends."""
-    try:
-        engine.submit(job)
-    except QueueFullError as error:
-        raise ResourceExhausted(str(error)) from error
-    except EngineStoppedError as error:
-        raise Unavailable(str(error)) from error
-    try:
-        yield
-    finally:
-        if job.num_unfinished:
-            engine.cancel(job)
 
 
 def deadline_of(context: Context, default_s: float) -> float:

@@ -12,15 +12,14 @@ from protos.v1 import trajectory_pb2 as trajectories
 from services.common.codecs import prompt_to_proto
 from services.policy.calls import (
     Context,
+    EngineClient,
     EventInbox,
     deadline_of,
     priority_of,
-    submitted,
     timing_of,
 )
 from services.policy.config import PolicyConfig
 from services.policy.constraints import Constraints
-from services.policy.engine.engine import Engine
 from services.policy.engine.request import Event, Group, Job, Priority, Sample, Token
 from services.policy.engine.served_model import ServedModel
 from services.policy.prompts import PromptReader, ReadPrompt
@@ -68,7 +67,7 @@ class Generate:
     def __init__(
         self,
         config: PolicyConfig,
-        engine: Engine,
+        engine: EngineClient,
         residents: Residents,
         prompts: PromptReader,
         decoder: AnswerDecoder,
@@ -90,9 +89,9 @@ class Generate:
         started_s = time.monotonic()
         deadline_s = deadline_of(context, self._config.max_request_s)
         with await self._residents.lease(request.model) as lease:
-            inbox = EventInbox()
+            inbox = self._engine.inbox()
             answer = await self._prepare(request, lease, inbox, started_s, deadline_s)
-            with submitted(self._engine, answer.job):
+            with self._engine.submitted(answer.job):
                 yield _started(answer)
                 async for events in inbox.of(answer.job):
                     for response in await self._responses(answer, events):

@@ -12,15 +12,14 @@ from protos.v1 import trajectory_pb2 as trajectories
 from services.common.errors import InvalidArgument
 from services.policy.calls import (
     Context,
+    EngineClient,
     EventInbox,
     deadline_of,
     priority_of,
-    submitted,
     timing_of,
 )
 from services.policy.config import PolicyConfig
 from services.policy.constraints import Constraints
-from services.policy.engine.engine import Engine
 from services.policy.engine.request import Group, Job, Priority, Sample
 from services.policy.metrics import PolicyMetrics
 from services.policy.prompts import PromptReader
@@ -54,7 +53,7 @@ class Rollout:
     def __init__(
         self,
         config: PolicyConfig,
-        engine: Engine,
+        engine: EngineClient,
         residents: Residents,
         prompts: PromptReader,
         decoder: AnswerDecoder,
@@ -76,11 +75,11 @@ class Rollout:
         started_s = time.monotonic()
         deadline_s = deadline_of(context, self._config.max_request_s)
         with await self._residents.lease(request.model) as lease:
-            inbox = EventInbox()
+            inbox = self._engine.inbox()
             order = await self._read(request, lease)
             job = self._job(order, lease, inbox, deadline_s)
             num_tokens = 0
-            with submitted(self._engine, job):
+            with self._engine.submitted(job):
                 async for samples in _complete_groups(inbox, job):
                     num_tokens += sum(len(sample.token_ids_T) for sample in samples)
                     yield pb.RolloutResponse(group=await self._group(order, lease, samples))

@@ -28,7 +28,7 @@ def sample_to_proto(
     sample: engine.Sample, parent_id: str, parts: Iterable[content_pb2.Part] = ()
 ) -> pb.Sample:
     """`parent_id` is the completion or the group that the sample belongs to."""
-    is_truncated = bool((sample.kept_mass_T != 1).any())
+    is_truncated = np.count_nonzero(sample.kept_mass_T != 1) > 0
     return pb.Sample(
         sample_id=f"{parent_id}/{sample.sample_index}",
         index=sample.sample_index,

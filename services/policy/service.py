@@ -17,6 +17,7 @@ from services.common.errors import AttuneError, FailedPrecondition
 from services.common.logs import get_logger
 from services.common.server import OpenServicers, Registration
 from services.common.version_store import VersionStore
+from services.policy.calls import EngineClient
 from services.policy.config import PolicyConfig
 from services.policy.constraints import Constraints
 from services.policy.engine.engine import Engine
@@ -58,9 +59,10 @@ def open_servicers(config: PolicyConfig) -> OpenServicers:
             stack.callback(decoder.close)
             weights = WeightUpdates(config, residents, metrics)
             stack.callback(weights.close)
+            client = EngineClient(engine)
             servicer = PolicyServicer(
-                Generate(config, engine, residents, prompts, decoder, pusher, constraints),
-                Rollout(config, engine, residents, prompts, decoder, metrics, constraints),
+                Generate(config, client, residents, prompts, decoder, pusher, constraints),
+                Rollout(config, client, residents, prompts, decoder, metrics, constraints),
                 weights,
                 residents,
             )

@@ -214,7 +214,7 @@ class RowTable:
     def _follow_images(self, rows_S: Rows, ids_S: NDArray[np.int64]) -> Flags:
         """What comes next in rows that draw; says which were to draw one image, and have."""
         self._advance_kinds(rows_S, ids_S == self._grammar.special.begin_of_image)
-        is_whole_S = self.is_one_image_R[rows_S] & (self.kind_R[rows_S] == Kind.END_OF_IMAGE)
+        is_whole_S: Flags = self.is_one_image_R[rows_S] & (self.kind_R[rows_S] == Kind.END_OF_IMAGE)
         self._close_images(rows_S[is_whole_S])
         self._feed_twins(rows_S[self.has_twin_R[rows_S]])
         return is_whole_S
