@@ -68,7 +68,18 @@ class Crew {
     wait_while(num_tasks_, [task](uint32_t done) { return (int32_t)(done - task) <= 0; });
   }
 
+  // The same for many small parts: several at a time, since to take one costs as much as to do it.
+  template <class Part>
+  void share_small(int num_parts, Part part) {
+    const int grain = num_parts / (kSharesEach * size()) + 1;
+    share((num_parts + grain - 1) / grain, [&](int index) {
+      const int end = std::min(num_parts, (index + 1) * grain);
+      for (int small = index * grain; small < end; ++small) part(small);
+    });
+  }
+
  private:
+  static constexpr int kSharesEach = 16;  // enough that threads end together
   static constexpr int kSpins = 2000;       // some 20 to 50 µs; then the core is left to others
   static constexpr double kMinShared = 4e6;  // operations: some 40 µs of one core
 

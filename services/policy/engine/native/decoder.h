@@ -119,7 +119,7 @@ class Decoder {
   double num_operations(const Step& step) const { return 2.0 * num_weights_ * step.num_tokens; }
 
   void norm(Crew& crew, int num_tokens, const float* hidden_TD, const float* weight_D) {
-    crew.share(num_tokens, [&](int t) {
+    crew.share_small(num_tokens, [&](int t) {
       const float* hidden_D = hidden_TD + (size_t)t * shape_.width;
       const Floats scale = all(norm_scale(hidden_D, shape_.width, shape_.norm_eps));
       for (int d = 0; d < shape_.width; d += kLanes)
@@ -143,7 +143,7 @@ class Decoder {
   void rotate_and_keep(Crew& crew, const Step& step, const Pages& pages) {
     const int heads = shape_.num_heads, kv_heads = shape_.num_kv_heads, size = shape_.head_size;
     const float scale = 1.0f / std::sqrt((float)size);
-    crew.share(step.num_tokens, [&](int t) {
+    crew.share_small(step.num_tokens, [&](int t) {
       float* qkv = &qkv_[(size_t)t * (heads + 2 * kv_heads) * size];
       const int position = step.position_T[t];
       const float* cos = step.cos + (size_t)position * size / 2;
@@ -203,7 +203,7 @@ class Decoder {
 
   void attend_all(Crew& crew, const Step& step, const Pages& pages) {
     const int kv_heads = shape_.num_kv_heads, group = shape_.num_heads / kv_heads;
-    crew.share((int)blocks_.size() * kv_heads, [&](int part) {
+    crew.share_small((int)blocks_.size() * kv_heads, [&](int part) {
       static thread_local std::vector<Query> queries;
       const Block& block = blocks_[part / kv_heads];
       const int kv_head = part % kv_heads, size = shape_.head_size;
