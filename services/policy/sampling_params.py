@@ -135,9 +135,12 @@ def _top_p(params: pb.SamplingParams) -> float:
 
 
 def _guidance(params: pb.SamplingParams, mode: OutputMode) -> float:
-    """Without image tokens there is nothing to guide."""
     scale = _in_range("guidance_scale", _or(params, "guidance_scale", 1.0), 0, MAX_GUIDANCE)
-    return 1.0 if mode is OutputMode.TEXT else scale
+    if output_mode(params) is OutputMode.TEXT and scale != 1:
+        raise InvalidArgument(
+            f"sampling.guidance_scale is {scale:g}; it is for pictures, and this answer is text"
+        )
+    return 1.0 if mode is OutputMode.TEXT else scale  # of a model that draws none
 
 
 def _form(params: pb.SamplingParams, mode: OutputMode) -> Form | None:

@@ -96,6 +96,7 @@ SAMPLING = {
     "temperature NaN": ({"temperature": float("nan")}, "sampling.temperature is nan"),
     "top_p": ({"top_p": 0.0}, "sampling.top_p is 0"),
     "guidance": ({"guidance_scale": 21.0}, "guidance_scale is 21"),
+    "guidance of text": ({"guidance_scale": 5.0}, "it is for pictures"),
     "top_logprobs": ({"top_logprobs": 21}, "top_logprobs is 21"),
     "stop strings": ({"stop": ["a"] * 5}, "5 strings"),
     "long stop": ({"stop": ["a" * 65]}, "65 characters"),

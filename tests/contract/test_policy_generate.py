@@ -17,6 +17,7 @@ from tests.contract.policy_service import Policy, collect, generate_request, run
 from tests.unit.policy.tiny_policy import NUM_CODES, VOCAB_SIZE, question, random_png
 
 IMAGE = trajectories.OUTPUT_MODALITY_IMAGE
+LENGTH = trajectories.FINISH_REASON_LENGTH
 
 
 @pytest.fixture
@@ -53,6 +54,16 @@ async def test_the_answer_says_what_was_used(policy: Policy) -> None:
     assert timing.prompt_tokens == answer.started.prompt_tokens > 0
     assert timing.completion_tokens == len(sample.token_ids)
     assert 0 < timing.time_to_first_token_s <= timing.total_s
+
+
+async def test_stop_strings_that_never_come_change_nothing(policy: Policy) -> None:
+    answers = [
+        await policy.generate(n=2, max_tokens=40, ignore_eos=True, stop=stop)
+        for stop in ([], ["@@@@", "never to be seen"])
+    ]
+    free, waiting = [[list(s.token_ids) for s in answer.samples] for answer in answers]
+    assert waiting == free
+    assert {s.finish_reason for a in answers for s in a.samples} == {LENGTH}
 
 
 async def test_an_image_comes_as_a_png_part(policy: Policy) -> None:

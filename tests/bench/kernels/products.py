@@ -90,6 +90,7 @@ def session_of(model: onnx.ModelProto, threads: int) -> onnxruntime.InferenceSes
     """With all of its graph's optimisations, which fold, fuse and pack."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # between two calls
     model.ir_version = min(model.ir_version, 10)
     providers = ["CPUExecutionProvider"]
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers)

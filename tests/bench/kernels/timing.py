@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from statistics import median
 
 _BURST_S = 0.03
+_PAUSE_S = 0.05
 _MIN_CALLS = 3
 
 Way = Callable[[], object]
@@ -22,7 +23,9 @@ def medians_us(ways: Mapping[str, Way], rounds: int) -> dict[str, float]:
 
 
 def _burst_s(way: Way) -> float:
-    """The median call of a burst; its first one, in which threads wake up, is not counted."""
+    """The median call of a burst; its first one, in which threads wake up, is not counted. Before
+    it, other ways' threads are given time to fall asleep."""
+    time.sleep(_PAUSE_S)
     way()
     calls: list[float] = []
     while sum(calls) < _BURST_S or len(calls) < _MIN_CALLS:

@@ -120,31 +120,22 @@ inline void add_page(const Pages& pages, int head, const Query* queries, int pag
   if (count % 2) add(count - 1, 0);
 }
 
-// Pages [from, to), which all queries have alike and which are full.
 template <int kQueries, int kVectors>
-inline void add_pages(const Pages& pages, int head, const Query* queries, int from, int to,
-                      Mixed<kVectors>* sums) {
-  Mixed<kVectors> inside[kQueries];  // registers
-  std::copy_n(sums, kQueries, inside);
-  for (int page = from; page < to; ++page)
-    add_page<kQueries, kVectors>(pages, head, queries, page, kPageTokens, inside);
-  std::copy_n(inside, kQueries, sums);
-}
-
-// The pages that a query has for itself, and the end.
-template <int kVectors>
-inline void finish_mix(const Pages& pages, int head, const Query& query, int from, float total,
-                       Mixed<kVectors>& sums) {
-  for (int page = from; page < query.num_pages(); ++page) {
-    int count = std::min(kPageTokens, query.length - page * kPageTokens);
-    add_page<1, kVectors>(pages, head, &query, page, count, &sums);
+inline void mix_some(const Pages& pages, int head, const Query* queries, int num_common,
+                     const float* totals) {
+  Mixed<kVectors> sums[kQueries];
+  for (int page = 0; page < num_common; ++page)
+    add_page<kQueries, kVectors>(pages, head, queries, page, kPageTokens, sums);
+  for (int q = 0; q < kQueries; ++q) {
+    for (int page = num_common; page < queries[q].num_pages(); ++page) {
+      int count = std::min(kPageTokens, queries[q].length - page * kPageTokens);
+      add_page<1, kVectors>(pages, head, queries + q, page, count, sums + q);
+    }
+    for (int v = 0; v < kVectors; ++v)
+      store(queries[q].mixed_K + v * kLanes,
+            (sums[q].of[0][v] + sums[q].of[1][v]) * (1.0f / totals[q]));
   }
-  for (int v = 0; v < kVectors; ++v)
-    store(query.mixed_K + v * kLanes, (sums.of[0][v] + sums.of[1][v]) * (1.0f / total));
 }
-
-// Pages that stay in the nearest cache while all queries go over them.
-constexpr int kTile = 8;
 
 // As many queries together as there are registers for their sums.
 template <int kVectors>
@@ -152,18 +143,11 @@ inline void mix(const Pages& pages, int head, const std::vector<Query>& queries,
                 const float* totals) {
   constexpr int kTogether = kVectors <= 2 ? 4 : kVectors <= 4 ? 2 : 1;
   const int count = (int)queries.size();
-  static thread_local std::vector<Mixed<kVectors>> sums;
-  sums.assign(count, {});
-  for (int from = 0; from < num_common; from += kTile) {
-    const int to = std::min(from + kTile, num_common);
-    int q = 0;
-    for (; q + kTogether <= count; q += kTogether)
-      add_pages<kTogether, kVectors>(pages, head, &queries[q], from, to, &sums[q]);
-    for (; q < count; ++q)
-      add_pages<1, kVectors>(pages, head, &queries[q], from, to, &sums[q]);
-  }
-  for (int q = 0; q < count; ++q)
-    finish_mix<kVectors>(pages, head, queries[q], num_common, totals[q], sums[q]);
+  int q = 0;
+  for (; q + kTogether <= count; q += kTogether)
+    mix_some<kTogether, kVectors>(pages, head, &queries[q], num_common, totals + q);
+  for (; q < count; ++q)
+    mix_some<1, kVectors>(pages, head, &queries[q], num_common, totals + q);
 }
 
 // Any other size of head, 16 of its columns at a time.
@@ -186,9 +170,8 @@ inline void attend(const Pages& pages, int head, const std::vector<Query>& queri
   static thread_local std::vector<float> totals;
   constexpr int kTogether = 4;
   const int count = (int)queries.size(), together = count / kTogether * kTogether;
-  for (int from = 0; from < num_common; from += kTile)
-    for (int q = 0; q < together; q += kTogether)
-      score_pages<kTogether, 4>(pages, head, &queries[q], from, std::min(from + kTile, num_common));
+  for (int q = 0; q < together; q += kTogether)
+    score_pages<kTogether, 4>(pages, head, &queries[q], 0, num_common);
   totals.resize(count);
   for (int q = 0; q < count; ++q) {
     const int from = q < together ? num_common : 0;

@@ -81,7 +81,7 @@ class Crew {
  private:
   static constexpr int kSharesEach = 16;  // enough that threads end together
   static constexpr int kSpins = 2000;       // some 20 to 50 µs; then the core is left to others
-  static constexpr double kMinShared = 4e6;  // operations: some 40 µs of one core
+  static constexpr double kMinShared = 2e6;  // operations: some 20 µs of one core
 
   static void pause() {
 #if defined(__x86_64__)

@@ -131,11 +131,9 @@ class Decoder {
     const int num_outputs = matrix.num_outputs();
     crew.share(matrix.num_panels(), [&](int panel) {
       product(matrix, panel, rows.view(), num_tokens, [&](int t, int p, Floats low, Floats high) {
-        int n = p * kPanel;
-        float* to = &qkv_[(size_t)t * num_outputs + n];
-        store(to, bias ? low + load(bias + n) : low);
-        if (n + kLanes < num_outputs)
-          store(to + kLanes, bias ? high + load(bias + n + kLanes) : high);
+        float* output_N = &qkv_[(size_t)t * num_outputs];
+        store_outputs(output_N, bias, p * kPanel, num_outputs, low);
+        store_outputs(output_N, bias, p * kPanel + kLanes, num_outputs, high);
       });
     });
   }

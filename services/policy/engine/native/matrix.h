@@ -241,6 +241,15 @@ inline void multiply_panel(const Matrix& matrix, int panel, RowsIn in, int num_r
   }
 }
 
+// Outputs n to n + 15 of a row, those beyond the last left out. `bias_N` may be null.
+inline void store_outputs(float* output_N, const float* bias_N, int n, int num_outputs,
+                          Floats values) {
+  if (n + kLanes <= num_outputs)
+    return store(output_N + n, bias_N ? values + load(bias_N + n) : values);
+  for (int lane = 0; n + lane < num_outputs; ++lane)
+    output_N[n + lane] = values[lane] + (bias_N ? bias_N[n + lane] : 0.0f);
+}
+
 // All rows times one panel; the precision is the matrix's.
 template <class Take>
 inline void product(const Matrix& matrix, int panel, RowsIn in, int num_rows, Take take) {

@@ -6,6 +6,7 @@ using attune::Crew;
 using attune::Decoder;
 using attune::Matrix;
 using attune::Rows;
+using attune::store_outputs;
 
 extern "C" {
 
@@ -32,12 +33,10 @@ void attune_linear(Crew* crew, const Matrix* matrix, const float* bias_N, const 
     crew->share(matrix->num_panels(), [&](int panel) {
       product(*matrix, panel, input->view(), num_rows,
               [&](int m, int p, attune::Floats low, attune::Floats high) {
-                for (int lane = 0; lane < attune::kPanel; ++lane) {
-                  int n = p * attune::kPanel + lane;
-                  if (n >= num_outputs) break;
-                  float value = lane < attune::kLanes ? low[lane] : high[lane - attune::kLanes];
-                  output_MN[(size_t)m * num_outputs + n] = value + (bias_N ? bias_N[n] : 0);
-                }
+                float* output_N = output_MN + (size_t)m * num_outputs;
+                store_outputs(output_N, bias_N, p * attune::kPanel, num_outputs, low);
+                store_outputs(output_N, bias_N, p * attune::kPanel + attune::kLanes, num_outputs,
+                              high);
               });
     });
   });
