@@ -22,7 +22,8 @@ class _Total(Collector):
 
 
 class PolicyMetrics:
-    """Also the engine's observer."""
+    """Also the engine's observer: a small model's step takes 0.2 ms, so what every step calls is
+    found beforehand, and nothing is counted by 0."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -32,6 +33,7 @@ class PolicyMetrics:
         self.inter_token = self._histogram("inter_token_seconds", "of a step with answers")
         self.commit_stall = self._histogram("commit_stall_seconds", "of the engine at a commit")
         self.tokens = self._counter("generated_tokens_total", "sampled tokens", "modality")
+        self._text_tokens, self._image_tokens = map(self.tokens.labels, ("text", "image"))
         self.prompt_tokens = self._counter("prompt_tokens_total", "prompt tokens computed")
         self.cached_tokens = self._counter("cached_prompt_tokens_total", "found in the cache")
         self.finished = self._counter("finished_samples_total", "samples that ended", "reason")
@@ -54,9 +56,12 @@ class PolicyMetrics:
             self.prefill.observe(duration_s)
         if result.num_decoded_rows:
             self.inter_token.observe(duration_s)
-        self.preempted.inc(len(result.preempted))
-        self.tokens.labels("text").inc(result.num_text_tokens)
-        self.tokens.labels("image").inc(result.num_image_tokens)
+        if result.preempted:
+            self.preempted.inc(len(result.preempted))
+        if result.num_text_tokens:
+            self._text_tokens.inc(result.num_text_tokens)
+        if result.num_image_tokens:
+            self._image_tokens.inc(result.num_image_tokens)
 
     def on_first_token(self, job: Job) -> None:
         clock = job.clock
