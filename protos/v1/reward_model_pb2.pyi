@@ -90,6 +90,34 @@ LANE_INTERACTIVE: Lane.ValueType  # 2
 LANE_BACKFILL: Lane.ValueType  # 3
 Global___Lane: _TypeAlias = Lane  # noqa: Y015
 
+class _Aggregation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AggregationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Aggregation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AGGREGATION_UNSPECIFIED: _Aggregation.ValueType  # 0
+    """sum"""
+    AGGREGATION_SUM: _Aggregation.ValueType  # 1
+    AGGREGATION_MEAN: _Aggregation.ValueType  # 2
+    AGGREGATION_MIN: _Aggregation.ValueType  # 3
+    """the most doubtful of an ensemble decides"""
+    AGGREGATION_MEAN_MINUS_STD: _Aggregation.ValueType  # 4
+    """what an ensemble agrees on"""
+
+class Aggregation(_Aggregation, metaclass=_AggregationEnumTypeWrapper):
+    """Of the terms' rewards, each times its weight."""
+
+AGGREGATION_UNSPECIFIED: Aggregation.ValueType  # 0
+"""sum"""
+AGGREGATION_SUM: Aggregation.ValueType  # 1
+AGGREGATION_MEAN: Aggregation.ValueType  # 2
+AGGREGATION_MIN: Aggregation.ValueType  # 3
+"""the most doubtful of an ensemble decides"""
+AGGREGATION_MEAN_MINUS_STD: Aggregation.ValueType  # 4
+"""what an ensemble agrees on"""
+Global___Aggregation: _TypeAlias = Aggregation  # noqa: Y015
+
 @_typing.final
 class ScoreItem(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -453,21 +481,28 @@ Global___UserScorer: _TypeAlias = UserScorer  # noqa: Y015
 
 @_typing.final
 class Blend(_message.Message):
-    """A weighted sum. An item is SCORED only if every term scores it."""
+    """Several scorers as one. An item is SCORED only if every term scores it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TERMS_FIELD_NUMBER: _builtins.int
+    AGGREGATION_FIELD_NUMBER: _builtins.int
+    STD_WEIGHT_FIELD_NUMBER: _builtins.int
+    aggregation: Global___Aggregation.ValueType
+    std_weight: _builtins.float
+    """of AGGREGATION_MEAN_MINUS_STD: what a unit of disagreement costs"""
     @_builtins.property
     def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlendTerm]: ...
     def __init__(
         self,
         *,
         terms: _abc.Iterable[Global___BlendTerm] | None = ...,
+        aggregation: Global___Aggregation.ValueType = ...,
+        std_weight: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregation", b"aggregation", "std_weight", b"std_weight", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

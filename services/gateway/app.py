@@ -19,6 +19,7 @@ from services.gateway.middleware.drain import Drain
 from services.gateway.middleware.measure import Measure
 from services.gateway.middleware.security_headers import SecurityHeaders
 from services.gateway.openai import chat, images, models, transcriptions
+from services.gateway.reward import classify, get_reward, text_embeddings
 from services.gateway.web import examples, pages, runs, services_overview
 
 
@@ -48,6 +49,8 @@ def create_app(gateway: Gateway) -> FastAPI:
     app.state.gateway = gateway
     add_error_handlers(app)
     for part in (chat, images, transcriptions, models, feedback, health):
+        app.include_router(part.router)
+    for part in (text_embeddings, get_reward, classify):
         app.include_router(part.router)
     for part in (services_overview, runs, examples, pages):
         app.include_router(part.router)

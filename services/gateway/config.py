@@ -27,6 +27,10 @@ class GatewayConfig(ServiceConfig):
     max_video_mib: int = Field(16, ge=1, le=64, description="largest clip, encoded")
     max_parts: int = Field(64, ge=1, description="most parts of one conversation")
     max_text_chars: int = Field(1_000_000, ge=1, description="most characters of one conversation")
+    reward_model: str = Field(
+        "stable", description="reward alias or version that /reward asks where none is named"
+    )
+    max_scores: int = Field(4096, ge=1, description="most items of one request below /reward")
     max_n: int = Field(16, ge=1, le=64, description="most samples of one request")
     max_total_tokens: int = Field(32_768, ge=1, description="most n × max_completion_tokens")
 

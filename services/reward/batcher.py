@@ -35,11 +35,13 @@ class BatchLimits:
 
 @dataclass(frozen=True, slots=True)
 class Prepared(Generic[P]):
-    """An item as the scorer's `execute` takes it, and the padded length of its batch."""
+    """An item as the scorer's `execute` takes it, and the padded length of its batch. Items of one
+    `content` get one score."""
 
     value: P
     num_tokens: int = 0
     bucket: int = 0
+    content: bytes | None = None
 
 
 Execute = Callable[[Sequence[P]], Awaitable[list[Outcome]]]
@@ -49,12 +51,19 @@ class Batcher(Generic[P]):
     """The queue and the loop of one scorer. `execute` answers a batch in order."""
 
     def __init__(
-        self, execute: Execute[P], limits: BatchLimits, observe: Callable[[BatchRun], None]
+        self,
+        execute: Execute[P],
+        limits: BatchLimits,
+        observe: Callable[[BatchRun], None],
+        on_joined: Callable[[], None] = lambda: None,
     ) -> None:
+        """`observe` is told of each batch, `on_joined` of each item that was on its way already."""
         self._execute = execute
         self._limits = limits
         self._observe = observe
+        self._on_joined = on_joined
         self._waiting: WaitingRows[P] = WaitingRows()
+        self._by_content: dict[bytes, Row[P]] = {}  # that are not answered yet
         self._arrived = asyncio.Event()
         self._calls = itertools.count()
         self._admitted_rows = 0
@@ -90,26 +99,20 @@ class Batcher(Generic[P]):
                 self._idle.set()
 
     def submit(self, prepared: Sequence[Prepared[P]], lane: Lane, alone: bool) -> list[Row[P]]:
-        """Queues rows. With `alone` their batches hold them only, in an order they alone fix."""
+        """Queues rows, but for those whose like is on its way already. With `alone` their batches
+        hold them only, in an order they alone fix."""
         if self._loop_task is None:
             self._loop_task = asyncio.create_task(self._run())
-        loop = asyncio.get_running_loop()
         call = next(self._calls) if alone else None
-        rows = [
-            Row(
-                prepared=one.value,
-                num_tokens=one.num_tokens,
-                key=BatchKey(one.bucket, call),
-                lane=lane,
-                queued_at_s=loop.time(),
-                result=loop.create_future(),
-            )
-            for one in prepared
-        ]
-        for row in rows:
-            self._waiting.add(row)
+        rows = [self._row(one, lane, call) for one in prepared]
         self._arrived.set()
         return rows
+
+    def leave(self, row: Row[P]) -> None:
+        """A call is done with a row; when the last one leaves, what is not computed never is."""
+        row.num_calls -= 1
+        if not row.num_calls:
+            row.result.cancel()
 
     async def close(self) -> None:
         """Admits nothing more, waits for what was admitted, ends the loop."""
@@ -118,6 +121,41 @@ class Batcher(Generic[P]):
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.gather(self._loop_task, return_exceptions=True)
+
+    def _row(self, one: Prepared[P], lane: Lane, call: int | None) -> Row[P]:
+        joined = self._joined(one, lane) if call is None else None
+        return joined or self._queued(one, lane, call)
+
+    def _joined(self, one: Prepared[P], lane: Lane) -> Row[P] | None:
+        """The row of another call that asks the same, and is as urgent."""
+        row = self._by_content.get(one.content) if one.content is not None else None
+        if row is None or row.lane > lane or row.result.done():
+            return None
+        row.num_calls += 1
+        self._on_joined()
+        return row
+
+    def _queued(self, one: Prepared[P], lane: Lane, call: int | None) -> Row[P]:
+        loop = asyncio.get_running_loop()
+        row = Row(
+            prepared=one.value,
+            num_tokens=one.num_tokens,
+            key=BatchKey(one.bucket, call),
+            lane=lane,
+            queued_at_s=loop.time(),
+            result=loop.create_future(),
+            content=one.content,
+        )
+        if one.content is not None and call is None:
+            content = one.content
+            self._by_content[content] = row
+            row.result.add_done_callback(lambda _: self._forget(content, row))
+        self._waiting.add(row)
+        return row
+
+    def _forget(self, content: bytes, row: Row[P]) -> None:
+        if self._by_content.get(content) is row:
+            del self._by_content[content]
 
     async def _run(self) -> None:
         while True:

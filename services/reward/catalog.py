@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.common.errors import DataLoss
+from services.reward.scorers.blend_rule import BlendRule
 
 
 class _Record(BaseModel):
@@ -37,10 +38,11 @@ class BlendTermRecord(_Record):
 
 
 class BlendRecord(_Record):
-    """A weighted sum; `name` holds the digest of the terms."""
+    """Scorers joined by a rule; `name` holds the digest of both."""
 
     name: str
     terms: tuple[BlendTermRecord, ...]
+    rule: BlendRule = BlendRule()
 
 
 Record = VersionRecord | UserRecord | BlendRecord
@@ -98,10 +100,12 @@ def user_record(file: Path, function: str, deadline_s: float, source: str) -> Us
     return UserRecord(name=name, file=file, function=function, deadline_s=deadline_s)
 
 
-def blend_record(terms: tuple[BlendTermRecord, ...]) -> BlendRecord:
-    """The record of a blend, named by its terms."""
-    digest = _digest([[term.name, term.weight] for term in terms])
-    return BlendRecord(name=f"blend/{digest}", terms=terms)
+def blend_record(terms: tuple[BlendTermRecord, ...], rule: BlendRule = BlendRule()) -> BlendRecord:
+    """The record of a blend, named by its terms and its rule."""
+    content: list[object] = [[term.name, term.weight] for term in terms]
+    if rule != BlendRule():
+        content.append([rule.aggregation, rule.std_weight])
+    return BlendRecord(name=f"blend/{_digest(content)}", terms=terms, rule=rule)
 
 
 def _digest(content: list[object]) -> str:

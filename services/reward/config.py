@@ -23,6 +23,12 @@ class RewardConfig(DecodingConfig):
         1.0, ge=0, description="or when its oldest row has waited so long"
     )
     queue_rows: int = Field(16384, ge=1, description="items that a scorer admits at one time")
+    known_scores: int = Field(
+        32768, ge=0, description="scores that each reward model keeps by content; 0 keeps none"
+    )
+    canary_s: float = Field(
+        60.0, ge=0, description="fixed items are scored again so often; 0 never does"
+    )
     max_resident: int = Field(
         8, ge=1, description="resident reward models; the least used that nothing names makes place"
     )

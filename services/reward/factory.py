@@ -111,7 +111,7 @@ class ScorerFactory:
     def blend(self, record: BlendRecord, resident: Callable[[str], Scorer]) -> Scorer:
         """A blend of resident scorers. `resident` raises NotFound."""
         terms = [WeightedScorer(resident(term.name), term.weight) for term in record.terms]
-        return BlendScorer(record.name, terms)
+        return BlendScorer(record.name, terms, record.rule)
 
     def _load(self, version: str) -> LoadedReward:
         folder = self._store.folder(KIND, version)
@@ -132,7 +132,13 @@ class ScorerFactory:
         )
 
     def _tools(self, name: str, limits: BatchLimits) -> ScorerTools:
-        return ScorerTools(self._threads, limits, self._metrics.batch_observer(name))
+        return ScorerTools(
+            threads=self._threads,
+            limits=limits,
+            observe=self._metrics.batch_observer(name),
+            count_reused=self._metrics.reuse_counter(name),
+            max_known=self._config.known_scores,
+        )
 
     def _watched(self, scorer: S) -> S:
         self._metrics.watch_queue(scorer.info.name, lambda: scorer.queued_rows)

@@ -1,10 +1,13 @@
 """What the reward service counts, by resident model: `attune_reward_*`."""
 
 from collections.abc import Callable, Iterable
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.common.metrics import LATENCY_BUCKETS_S
+from services.reward.drift import RewardDrift
+from services.reward.scorers.batched import Reuse
 from services.reward.scorers.contract import CallTiming, Outcome, ScorerKind, ScoreStatus
 from services.reward.waiting import BatchRun
 
@@ -39,6 +42,32 @@ class RewardMetrics:
             ("model", "status"),
             registry=registry,
         )
+        self.reused = Counter(
+            "attune_reward_reused_total",
+            "Items that were not computed: their score was known, or on its way for another call",
+            ("model", "how"),
+            registry=registry,
+        )
+        self.canary_shift = Gauge(
+            "attune_reward_canary_shift",
+            "How far the reward of a fixed item has moved since its model was loaded; a fault if"
+            " not 0",
+            ("model",),
+            registry=registry,
+        )
+        self.canaries_lost = Gauge(
+            "attune_reward_canaries_lost",
+            "Fixed items that were scored and are not any more",
+            ("model",),
+            registry=registry,
+        )
+        self.drift = Gauge(
+            "attune_reward_traffic_psi",
+            "Population stability index of the last 1000 rewards beside the first 1000",
+            ("model",),
+            registry=registry,
+        )
+        self._drifts: dict[str, RewardDrift] = {}
         self.resident = Gauge(
             "attune_reward_resident_models", "Resident scorers", ("scorer",), registry=registry
         )
@@ -54,6 +83,10 @@ class RewardMetrics:
 
         return observe
 
+    def reuse_counter(self, model: str) -> Callable[[Reuse], None]:
+        """What a scorer tells of each item that it need not compute."""
+        return lambda how: self.reused.labels(model, how).inc()
+
     def watch_queue(self, model: str, queued_rows: Callable[[], float]) -> None:
         """Reads the queue's length whenever metrics are scraped."""
         self.queued.labels(model).set_function(queued_rows)
@@ -61,10 +94,17 @@ class RewardMetrics:
     def count_call(self, model: str, outcomes: Iterable[Outcome], timing: CallTiming) -> None:
         """Counts an answered call."""
         self.queue_s.labels(model).observe(timing.queue_s)
+        drift = self._drift_of(model)
         for outcome in outcomes:
             self.scores.labels(model, outcome.status).inc()
             if outcome.reward is not None:
                 self.rewards.labels(model).observe(outcome.reward)
+                drift.add(outcome.reward)
+
+    def set_canaries(self, model: str, shift: float, num_lost: int) -> None:
+        """What became of the fixed items."""
+        self.canary_shift.labels(model).set(shift)
+        self.canaries_lost.labels(model).set(num_lost)
 
     def count_residents(self, kinds: Iterable[ScorerKind]) -> None:
         """Sets the number of residents of each kind."""
@@ -81,8 +121,20 @@ class RewardMetrics:
             self.batch_rows,
             self.padding,
             self.rewards,
+            self.canary_shift,
+            self.canaries_lost,
+            self.drift,
         )
         for metric in by_model:
             metric.remove(model)
         for status in ScoreStatus:
             self.scores.remove(model, status)
+        for how in get_args(Reuse):
+            self.reused.remove(model, how)
+        self._drifts.pop(model, None)
+
+    def _drift_of(self, model: str) -> RewardDrift:
+        if model not in self._drifts:
+            self._drifts[model] = RewardDrift()
+            self.drift.labels(model).set_function(self._drifts[model].index)
+        return self._drifts[model]

@@ -29,6 +29,7 @@ from services.reward.catalog import (
 from services.reward.factory import DescribedUser, ScorerFactory
 from services.reward.metrics import RewardMetrics
 from services.reward.scorers.blend import BlendScorer
+from services.reward.scorers.blend_rule import BlendRule
 from services.reward.scorers.contract import Scorer
 
 
@@ -84,6 +85,10 @@ class Residents:
             raise NotFound(f"{name!r} is not resident; LoadModel it, or use one of: {known}")
         return self._scorers[name]
 
+    def is_resident(self, name: str) -> bool:
+        """Whether a scorer of this name can be asked now."""
+        return name in self._scorers
+
     def scorers(self) -> list[Scorer]:
         """All residents, in the order in which they were loaded."""
         return list(self._scorers.values())
@@ -115,7 +120,7 @@ class Residents:
                 return self._scorers[name]
             return await self._keep(await self._factory.user(described), described.record)
 
-    async def load_blend(self, terms: list[tuple[ModelRef, float]]) -> Scorer:
+    async def load_blend(self, terms: list[tuple[ModelRef, float]], rule: BlendRule) -> Scorer:
         """Blends residents; an alias stands for the scorer that it names now."""
         names = [self.resolve(ref).info.name for ref, _ in terms]
         if not names or len(set(names)) < len(names):
@@ -124,7 +129,8 @@ class Residents:
             tuple(
                 BlendTermRecord(name=name, weight=weight)
                 for name, (_, weight) in zip(names, terms, strict=True)
-            )
+            ),
+            rule,
         )
         async with self._changing:
             if record.name in self._scorers:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import grpc
 from prometheus_client import CollectorRegistry
+from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 
 from protos.v1 import reward_model_pb2 as pb
 from protos.v1 import reward_model_pb2_grpc
@@ -18,15 +19,20 @@ from services.common.errors import InvalidArgument
 from services.common.idempotency import IdempotencyCache
 from services.common.server import OpenServicers, Registration
 from services.common.version_store import VersionStore
+from services.reward import open_inference
 from services.reward.aliases import AliasBook
+from services.reward.canaries import Canaries
 from services.reward.catalog import Catalog
 from services.reward.config import RewardConfig
 from services.reward.factory import ScorerFactory
 from services.reward.metrics import RewardMetrics
+from services.reward.open_inference import OpenInferenceServicer
 from services.reward.residents import Residents
-from services.reward.scorers.contract import Outcome, Scorer, ScoringCall, ScoringItem
+from services.reward.scorers.contract import Scorer
+from services.reward.scoring import Scoring, scoring_deadline_s
 from services.reward.wire import (
     alias_to_proto,
+    blend_rule_from_proto,
     comparability_to_proto,
     info_to_proto,
     items_from_proto,
@@ -38,10 +44,6 @@ from services.reward.wire import (
 Q = TypeVar("Q", pb.LoadModelRequest, pb.UnloadModelRequest, pb.SetAliasRequest)
 R = TypeVar("R", pb.LoadModelResponse, pb.UnloadModelResponse, pb.SetAliasResponse)
 _Context = grpc.aio.ServicerContext[Any, Any]
-
-# What is kept of a call's deadline to send the answer: the scores that are there must arrive.
-_ANSWER_SHARE = 0.1
-_ANSWER_MAX_S = 0.5
 
 
 def open_servicers(config: RewardConfig) -> OpenServicers:
@@ -56,52 +58,64 @@ def open_servicers(config: RewardConfig) -> OpenServicers:
         with media_decoder(config, registry) as decode:
             factory = ScorerFactory(config, store, metrics, decode)
             residents = Residents(factory, aliases, catalog, metrics, config.max_resident)
+            canaries = asyncio.create_task(_watch_canaries(residents, metrics, config))
             try:
                 await residents.restore()
-                servicer = RewardServicer(residents, factory, metrics)
-                add_to = partial(reward_model_pb2_grpc.add_RewardModelServicer_to_server, servicer)
-                yield [Registration("attune.v1.RewardModel", add_to)]
+                scoring = Scoring(residents, metrics)
+                servicer = RewardServicer(residents, factory, scoring)
+                open_servicer = OpenInferenceServicer(residents, scoring)
+                yield [
+                    Registration(
+                        "attune.v1.RewardModel",
+                        partial(reward_model_pb2_grpc.add_RewardModelServicer_to_server, servicer),
+                    ),
+                    Registration(
+                        open_inference.SERVICE,
+                        partial(add_GRPCInferenceServiceServicer_to_server, open_servicer),
+                    ),
+                ]
             finally:
+                canaries.cancel()
+                await asyncio.gather(canaries, return_exceptions=True)
                 await residents.close()
                 factory.close()
 
     return opened
 
 
+async def _watch_canaries(
+    residents: Residents, metrics: RewardMetrics, config: RewardConfig
+) -> None:
+    if config.canary_s:
+        await Canaries(residents, metrics).watch(config.canary_s)
+
+
 class RewardServicer(reward_model_pb2_grpc.RewardModelServicer):
     """One method per RPC; errors are raised as our own tree."""
 
-    def __init__(
-        self, residents: Residents, factory: ScorerFactory, metrics: RewardMetrics
-    ) -> None:
+    def __init__(self, residents: Residents, factory: ScorerFactory, scoring: Scoring) -> None:
         self._residents = residents
         self._factory = factory
-        self._metrics = metrics
+        self._scoring = scoring
         self._answers = IdempotencyCache()
 
     async def Score(self, request: pb.ScoreRequest, context: _Context) -> pb.ScoreResponse:
         start_s = time.monotonic()
-        scorer = self._residents.resolve(request.model)
-        lane = lane_from_proto(request.lane)
-        items = items_from_proto(request.items)
-        call = ScoringCall(
-            items=[item for item in items if isinstance(item, ScoringItem)],
+        scored = await self._scoring.score(
+            request.model,
+            items_from_proto(request.items),
             deterministic=request.deterministic,
-            lane=lane,
-            deadline_s=_deadline_s(context),
+            lane=lane_from_proto(request.lane),
+            deadline_s=scoring_deadline_s(context),
         )
-        scored = await scorer.score(call)
-        given = iter(scored.outcomes)
-        outcomes = [item if isinstance(item, Outcome) else next(given) for item in items]
-        name = scorer.info.name
-        self._metrics.count_call(name, outcomes, scored.timing)
+        info = scored.scorer.info
         return pb.ScoreResponse(
-            reward_version=name,
+            reward_version=info.name,
             scores=[
-                score_to_proto(item.item_id, outcome, name, request.want)
-                for item, outcome in zip(request.items, outcomes, strict=True)
+                score_to_proto(item.item_id, outcome, info.name, request.want)
+                for item, outcome in zip(request.items, scored.outcomes, strict=True)
             ],
-            comparability=comparability_to_proto(scorer.info.comparability),
+            comparability=comparability_to_proto(info.comparability),
             timing=timing_to_proto(scored.timing, time.monotonic() - start_s),
         )
 
@@ -146,7 +160,7 @@ class RewardServicer(reward_model_pb2_grpc.RewardModelServicer):
             return await self._residents.load_version(request.version)
         if kind == "blend":
             terms = [(term.model, term.weight) for term in request.blend.terms]
-            return await self._residents.load_blend(terms)
+            return await self._residents.load_blend(terms, blend_rule_from_proto(request.blend))
         if kind == "user_scorer":
             user = request.user_scorer
             deadline_s = user.deadline_s if user.HasField("deadline_s") else None
@@ -166,11 +180,3 @@ class RewardServicer(reward_model_pb2_grpc.RewardModelServicer):
 
     def _described(self, scorer: Scorer) -> pb.RewardVersion:
         return info_to_proto(scorer.info, self._residents.aliases_of(scorer.info.name))
-
-
-def _deadline_s(context: _Context) -> float | None:
-    """When scoring must end, in the event loop's time, so that the answer is there in time."""
-    left_s = context.time_remaining()
-    if left_s is None:
-        return None
-    return asyncio.get_running_loop().time() + left_s - min(_ANSWER_MAX_S, left_s * _ANSWER_SHARE)

@@ -38,7 +38,8 @@ class BatchRun:
 
 @dataclass(slots=True, eq=False)
 class Row(Generic[P]):
-    """A prepared item on its way. Cancelling `result` takes it out of the queue."""
+    """A prepared item on its way, for one call or for several that ask the same. Cancelling
+    `result` takes it out of the queue."""
 
     prepared: P
     num_tokens: int
@@ -46,6 +47,8 @@ class Row(Generic[P]):
     lane: Lane
     queued_at_s: float
     result: asyncio.Future[Outcome]
+    content: bytes | None = None
+    num_calls: int = 1
     run: BatchRun | None = field(default=None)
 
 

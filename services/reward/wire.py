@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
 from protos.v1 import reward_model_pb2 as pb
 from protos.v1 import timing_pb2, versions_pb2
+from services.common.blending import BLEND_AGGREGATIONS, BlendAggregation
 from services.common.codecs import conversation_from_proto, turn_from_proto
 from services.common.errors import AttuneError, InvalidArgument
 from services.reward.aliases import AliasEntry
+from services.reward.scorers.blend_rule import BlendRule
 from services.reward.scorers.contract import (
     CallTiming,
     Comparability,
@@ -30,6 +34,10 @@ _STATUSES = {
     ScoreStatus.ABSTAIN: pb.SCORE_STATUS_ABSTAIN,
     ScoreStatus.REJECTED: pb.SCORE_STATUS_REJECTED,
 }
+_AGGREGATIONS: dict["pb.Aggregation.ValueType", BlendAggregation] = {
+    pb.AGGREGATION_UNSPECIFIED: "sum",
+    **{number: name for name, number in BLEND_AGGREGATIONS.items()},
+}
 _COMPARABILITIES: dict[Comparability, "pb.Comparability.ValueType"] = {
     "within_prompt": pb.COMPARABILITY_WITHIN_PROMPT,
     "global": pb.COMPARABILITY_GLOBAL,
@@ -46,6 +54,18 @@ def lane_from_proto(lane: "pb.Lane.ValueType") -> Lane:
     if lane not in _LANES:
         raise InvalidArgument(f"lane {int(lane)} is unknown; use training, interactive or backfill")
     return _LANES[lane]
+
+
+def blend_rule_from_proto(blend: pb.Blend) -> BlendRule:
+    """Raises InvalidArgument for a rule that is unknown or has a weight that is not its own."""
+    if blend.aggregation not in _AGGREGATIONS:
+        raise InvalidArgument(
+            f"aggregation {int(blend.aggregation)} is unknown; use sum, mean, min or mean_minus_std"
+        )
+    try:
+        return BlendRule(aggregation=_AGGREGATIONS[blend.aggregation], std_weight=blend.std_weight)
+    except ValidationError as error:
+        raise InvalidArgument(f"the blend's rule: {error.errors()[0]['msg']}") from error
 
 
 def score_to_proto(item_id: str, outcome: Outcome, version: str, want: pb.ScoreOutputs) -> pb.Score:

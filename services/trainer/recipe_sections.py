@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from services.common.blending import BlendAggregation
 from services.common.world.families.exercise import FAMILIES, Family
 from services.common.world.sampling import DEFAULT_LEVEL, LEVELS
 from services.trainer.algorithms.names import Aggregation, KlPlacement
@@ -38,9 +39,16 @@ class UserScorerChoice(Section):
 
 
 class BlendTermChoice(ModelChoice):
-    """One term of a weighted sum."""
+    """One term of a blend."""
 
     weight: float = 1.0
+
+
+class BlendRuleChoice(Section):
+    """How the terms' rewards, times their weights, become one."""
+
+    aggregation: BlendAggregation = "sum"
+    std_weight: float = Field(0.0, ge=0, description="of mean_minus_std: the cost of disagreement")
 
 
 class RewardChoice(Section):
@@ -50,11 +58,15 @@ class RewardChoice(Section):
     version: str | None = Field(None, description='a reward version, or "program/world"')
     user_scorer: UserScorerChoice | None = None
     blend: tuple[BlendTermChoice, ...] | None = None
+    blend_rule: BlendRuleChoice | None = None
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
-        if sum(choice is not None for choice in self.__dict__.values()) != 1:
+        choices = (self.alias, self.version, self.user_scorer, self.blend)
+        if sum(choice is not None for choice in choices) != 1:
             raise ValueError("name exactly one of alias, version, user_scorer, blend")
+        if self.blend_rule is not None and self.blend is None:
+            raise ValueError("blend_rule is for a blend; name its terms in `blend`")
         return self
 
 

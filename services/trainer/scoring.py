@@ -8,6 +8,7 @@ import grpc
 from protos.v1 import content_pb2, reward_model_pb2_grpc, trajectory_pb2
 from protos.v1 import reward_model_pb2 as pb
 from protos.v1.versions_pb2 import ModelRef
+from services.common.blending import BLEND_AGGREGATIONS
 from services.common.codecs import prompt_to_proto
 from services.common.dataset import TaskItem
 from services.common.errors import FailedPrecondition, NotFound
@@ -40,6 +41,9 @@ class ScoreClient:
             )
         for term in choice.blend or ():
             request.blend.terms.append(pb.BlendTerm(model=_ref(term), weight=term.weight))
+        if choice.blend_rule is not None:
+            request.blend.aggregation = BLEND_AGGREGATIONS[choice.blend_rule.aggregation]
+            request.blend.std_weight = choice.blend_rule.std_weight
         load = self._stub.LoadModel
         loaded = self._patience.call(
             "the reward service's LoadModel", lambda t: load(request, timeout=t)

@@ -66,14 +66,15 @@ class Reward:
     def metric(self, name: str, **labels: str) -> float:
         """The value of a sample; 0 where there is none yet."""
         wanted = {f'{key}="{value}"' for key, value in labels.items()}
-        for line in self._metrics().splitlines():
+        for line in self.metrics_text().splitlines():
             sample, _, value = line.rpartition(" ")
             found, _, given = sample.partition("{")
             if found == name and wanted <= set(given.rstrip("}").split(",")):
                 return float(value)
         return 0.0
 
-    def _metrics(self) -> str:
+    def metrics_text(self) -> str:
+        """What a scrape gives."""
         address = f"http://127.0.0.1:{self.running.metrics_port}/metrics"
         with urllib.request.urlopen(address, timeout=5) as response:
             text: str = response.read().decode()

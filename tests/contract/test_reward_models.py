@@ -16,6 +16,7 @@ from services.common.errors import (
     NotFound,
     ResourceExhausted,
 )
+from tests.contract.policy_service import until
 from tests.contract.reward_service import (
     SCORED,
     Reward,
@@ -244,3 +245,15 @@ def test_the_service_starts_loads_and_scores_where_torch_cannot_be_imported(tmp_
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == SCORED
+
+
+async def test_canaries_stay_where_they_were(tmp_path) -> None:
+    async with running_reward(tmp_path, canary_s=0.05) as reward:
+        model = await reward.load(version=reward.put_version())
+
+        async def are_more_than_a_round() -> bool:
+            return reward.metric("attune_reward_batch_rows_sum", model=model) > 24
+
+        await until(are_more_than_a_round)
+        assert reward.metric("attune_reward_canary_shift", model=model) == 0
+        assert reward.metric("attune_reward_canaries_lost", model=model) == 0

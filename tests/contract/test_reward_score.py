@@ -16,6 +16,7 @@ from tests.contract.reward_service import (
     SCORED,
     Reward,
     item_to_proto,
+    refusal,
     running_reward,
     world_item,
 )
@@ -235,3 +236,37 @@ async def test_answers_of_the_wrong_role_are_rejected(reward: Reward, model: str
     wrong.answer.role = content_pb2.ROLE_SYSTEM
     [score] = (await reward.score(model, [wrong])).scores
     assert (score.status, "expected assistant" in score.error) == (REJECTED, True)
+
+
+async def test_a_score_that_is_known_is_not_computed_again(reward: Reward, model: str) -> None:
+    items = various(12)
+    first = rewards(await reward.score(model, items))
+    again = rewards(await reward.score(model, [*items[6:], *items[:6]]))
+    assert [*again[6:], *again[:6]] == first
+    assert reward.metric("attune_reward_reused_total", model=model, how="known") == 12
+    assert reward.metric("attune_reward_batch_rows_sum", model=model) == 12
+    fixed = rewards(await reward.score(model, items, deterministic=True))
+    assert fixed == pytest.approx(first, abs=1e-5)
+    assert reward.metric("attune_reward_batch_rows_sum", model=model) == 24
+
+
+async def test_the_same_item_in_two_calls_is_computed_once(reward: Reward, model: str) -> None:
+    [one] = various(1)
+    calls = [reward.score(model, [one, one]) for _ in range(8)]
+    answers = await asyncio.gather(*calls)
+    assert len({reward for answer in answers for reward in rewards(answer)}) == 1
+    assert reward.metric("attune_reward_batch_rows_sum", model=model) == 1
+
+
+async def test_an_ensemble_takes_its_rule_from_the_blend(reward: Reward, model: str) -> None:
+    refs = [versions_pb2.ModelRef(version=name) for name in ("program/exact", model)]
+    terms = [pb.BlendTerm(model=ref, weight=1.0) for ref in refs]
+    items = [item_to_proto(item("red", reference_json='{"answer": "red"}'))]
+    [raw] = (await reward.score(model, items)).scores
+    worst = await reward.load(blend=pb.Blend(terms=terms, aggregation=pb.AGGREGATION_MIN))
+    [score] = (await reward.score(worst, items)).scores
+    assert score.reward == pytest.approx(min(1.0, raw.reward))
+    assert score.std == pytest.approx(abs(1.0 - raw.reward) / 2**0.5, abs=1e-5)
+    blend = pb.Blend(terms=terms, aggregation=pb.AGGREGATION_MIN, std_weight=1.0)
+    error = await refusal(reward.load(blend=blend))
+    assert (error.code.name, "std_weight" in str(error)) == ("INVALID_ARGUMENT", True)

@@ -4,10 +4,11 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, Literal, TypeVar
 
 from services.reward.batcher import Batcher, BatchLimits, Prepared
+from services.reward.known_scores import KnownScores
 from services.reward.scorers.contract import (
     CallTiming,
     Outcome,
@@ -26,6 +27,10 @@ P = TypeVar("P")
 _CHUNK = 64
 
 
+# A score that was not computed for this call: known before, or on its way for another.
+Reuse = Literal["known", "in_flight"]
+
+
 @dataclass(frozen=True, slots=True)
 class ScorerTools:
     """What the service lends to a scorer."""
@@ -33,6 +38,8 @@ class ScorerTools:
     threads: Executor  # for preprocessing and other short blocking work
     limits: BatchLimits
     observe: Callable[[BatchRun], None]
+    count_reused: Callable[[Reuse], None]
+    max_known: int = 0  # scores kept by content
 
 
 class BatchedScorer(Scorer, Generic[P]):
@@ -41,7 +48,12 @@ class BatchedScorer(Scorer, Generic[P]):
     def __init__(self, info: ScorerInfo, tools: ScorerTools) -> None:
         super().__init__(info)
         self._threads = tools.threads
-        self._batcher: Batcher[P] = Batcher(self.execute, tools.limits, tools.observe)
+        self._max_known = tools.max_known
+        self._known = KnownScores(tools.max_known)
+        self._count_reused = tools.count_reused
+        self._batcher: Batcher[P] = Batcher(
+            self.execute, tools.limits, tools.observe, lambda: tools.count_reused("in_flight")
+        )
 
     @abstractmethod
     def prepare(self, item: ScoringItem) -> Prepared[P]:
@@ -50,6 +62,10 @@ class BatchedScorer(Scorer, Generic[P]):
     @abstractmethod
     async def execute(self, batch: Sequence[P]) -> list[Outcome]:
         """One outcome per row, in order. What it raises fails the rows that raise it alone."""
+
+    def content(self, item: ScoringItem) -> bytes | None:
+        """What decides an item's score, as a hash; None where it may differ from time to time."""
+        return None
 
     @property
     def queued_rows(self) -> int:
@@ -62,10 +78,10 @@ class BatchedScorer(Scorer, Generic[P]):
             try:
                 preprocess_s = await self._fill(slots, call)
                 await _wait_for(slots, call.deadline_s)
-            finally:  # a call that is cancelled takes its rows along
-                for slot in slots:
-                    if isinstance(slot, Row):
-                        slot.result.cancel()
+            finally:  # a call that is cancelled takes along the rows that are its own
+                for row in _rows(slots):
+                    self._batcher.leave(row)
+            self._remember(slots)
             return ScoredCall([_outcome_of(s) for s in slots], _timing_of(slots, preprocess_s))
 
     async def close(self) -> None:
@@ -77,7 +93,7 @@ class BatchedScorer(Scorer, Generic[P]):
         preprocess_s = 0.0
         # The rows of a deterministic call are queued at once: nothing but the call shapes batches.
         size = max(1, len(call.items)) if call.deterministic else _CHUNK
-        async for chunk in self._prepared(call.items, size):
+        async for chunk in self._prepared(call.items, size, not call.deterministic):
             preprocess_s += chunk.end_s - chunk.start_s
             rows = iter(
                 self._batcher.submit(
@@ -93,23 +109,35 @@ class BatchedScorer(Scorer, Generic[P]):
         slots += [late] * (len(call.items) - len(slots))
         return preprocess_s
 
+    def _remember(self, slots: Sequence[Outcome | Row[P]]) -> None:
+        for row in _rows(slots):
+            if row.content is not None and row.result.done() and not row.result.cancelled():
+                self._known.put(row.content, row.result.result())
+
     async def _prepared(
-        self, items: Sequence[ScoringItem], size: int
+        self, items: Sequence[ScoringItem], size: int, may_reuse: bool
     ) -> "AsyncIterator[_Chunk[P]]":
         loop = asyncio.get_running_loop()
         for start in range(0, len(items), size):
             begun_s = loop.time()
             prepared = await loop.run_in_executor(
-                self._threads, self._prepare_all, items[start : start + size]
+                self._threads, self._prepare_all, items[start : start + size], may_reuse
             )
             yield _Chunk(prepared, begun_s, loop.time())
 
-    def _prepare_all(self, items: Sequence[ScoringItem]) -> list[Outcome | Prepared[P]]:
-        return [self._prepare_one(item) for item in items]
+    def _prepare_all(
+        self, items: Sequence[ScoringItem], may_reuse: bool
+    ) -> list[Outcome | Prepared[P]]:
+        return [self._prepare_one(item, may_reuse) for item in items]
 
-    def _prepare_one(self, item: ScoringItem) -> Outcome | Prepared[P]:
+    def _prepare_one(self, item: ScoringItem, may_reuse: bool) -> Outcome | Prepared[P]:
+        content = self.content(item) if may_reuse and self._max_known else None
+        known = self._known.get(content) if content is not None else None
+        if known is not None:
+            self._count_reused("known")
+            return known
         try:
-            return self.prepare(item)
+            return replace(self.prepare(item), content=content)
         except ValueError as error:
             return Outcome.not_scored(ScoreStatus.REJECTED, str(error))
 
@@ -121,8 +149,12 @@ class _Chunk(Generic[P]):
     end_s: float
 
 
+def _rows(slots: Sequence[Outcome | Row[P]]) -> list[Row[P]]:
+    return [slot for slot in slots if isinstance(slot, Row)]
+
+
 async def _wait_for(slots: Sequence[Outcome | Row[P]], deadline_s: float | None) -> None:
-    results = [slot.result for slot in slots if isinstance(slot, Row)]
+    results = [row.result for row in _rows(slots)]
     if not results:
         return
     left_s = None
@@ -140,7 +172,7 @@ def _outcome_of(slot: Outcome | Row[P]) -> Outcome:
 
 
 def _timing_of(slots: Sequence[Outcome | Row[P]], preprocess_s: float) -> CallTiming:
-    rows = [slot for slot in slots if isinstance(slot, Row) and slot.run is not None]
+    rows = [row for row in _rows(slots) if row.run is not None]
     runs = {row.run for row in rows if row.run is not None}
     if not runs:
         return CallTiming(preprocess_s=preprocess_s)

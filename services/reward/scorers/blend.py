@@ -1,9 +1,11 @@
-"""A weighted sum of other scorers. An item is SCORED only if every term scores it."""
+"""Several scorers as one: a weighted sum, or an ensemble. An item is SCORED only if every term
+scores it."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from services.reward.scorers.blend_rule import BlendRule, deviation
 from services.reward.scorers.contract import (
     CallTiming,
     Outcome,
@@ -32,16 +34,23 @@ class WeightedScorer:
 
 
 class BlendScorer(Scorer):
-    """Scores by its terms, all at once; each reports its own reward as a subscore."""
+    """Scores by its terms, all at once; each reports its own reward as a subscore, and an ensemble
+    their deviation as std."""
 
-    def __init__(self, name: str, terms: Sequence[WeightedScorer]) -> None:
+    def __init__(
+        self, name: str, terms: Sequence[WeightedScorer], rule: BlendRule = BlendRule()
+    ) -> None:
         infos = [term.scorer.info for term in terms]
         is_global = all(info.comparability == "global" for info in infos)
-        weights = {term.scorer.info.name: str(term.weight) for term in terms}
+        metadata = {term.scorer.info.name: str(term.weight) for term in terms}
+        metadata["aggregation"] = rule.aggregation
+        if rule.std_weight:
+            metadata["std_weight"] = str(rule.std_weight)
         super().__init__(
-            ScorerInfo(name, "blend", "global" if is_global else "within_prompt", metadata=weights)
+            ScorerInfo(name, "blend", "global" if is_global else "within_prompt", metadata=metadata)
         )
         self.terms = tuple(terms)
+        self._rule = rule
 
     async def score(self, call: ScoringCall) -> ScoredCall:
         tasks = [asyncio.create_task(term.scorer.score(call)) for term in self.terms]
@@ -68,8 +77,9 @@ class BlendScorer(Scorer):
                 return Outcome.not_scored(status, "; ".join(errors))
         rewards = {name: one.reward for name, one in named if one.reward is not None}
         assert len(rewards) == len(self.terms)
-        total = sum(term.weight * rewards[term.scorer.info.name] for term in self.terms)
-        return Outcome.scored(total, subscores=rewards)
+        weighted = [term.weight * rewards[term.scorer.info.name] for term in self.terms]
+        std = None if self._rule.aggregation == "sum" else deviation(weighted)
+        return Outcome.scored(self._rule.reward(weighted), std=std, subscores=rewards)
 
 
 def _slowest(timings: Sequence[CallTiming]) -> CallTiming:

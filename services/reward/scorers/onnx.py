@@ -19,6 +19,7 @@ from models.preprocessing.prompt import Preprocessor
 from models.preprocessing.tokenizer import Tokenizer
 from models.reward_config import RewardFile, read_reward_file
 from services.reward.batcher import Prepared
+from services.reward.known_scores import content_of
 from services.reward.scorers.batched import BatchedScorer, ScorerTools
 from services.reward.scorers.contract import ItemRejected, Outcome, ScorerInfo, ScoringItem
 from services.reward.scorers.onnx_graphs import EncodedItem, GraphError, RawScores, RewardGraphs
@@ -67,6 +68,9 @@ class OnnxScorer(BatchedScorer[_Row]):
         self._compute = compute
         self._decode = decode
         self._buckets = bucket_lengths(loaded.file.model.decoder.max_length)
+
+    def content(self, item: ScoringItem) -> bytes:
+        return content_of(item)
 
     def prepare(self, item: ScoringItem) -> Prepared[_Row]:
         if item.answer.role is not Role.ASSISTANT:

@@ -51,8 +51,10 @@ def submit(
     bucket: int = 10,
     lane: Lane = Lane.TRAINING,
     alone: bool = False,
+    content: bytes | None = None,
 ) -> list[Row[int]]:
-    return batcher.submit([Prepared(v, num_tokens=8, bucket=bucket) for v in values], lane, alone)
+    prepared = [Prepared(v, num_tokens=8, bucket=bucket, content=content) for v in values]
+    return batcher.submit(prepared, lane, alone)
 
 
 async def rewards(rows: list[Row[int]]) -> list[float | None]:
@@ -191,3 +193,51 @@ async def test_each_batch_is_observed_with_its_padding() -> None:
     await rewards(submit(make(engine, observed), [1, 2, 3], bucket=10))
     [run] = observed
     assert (run.num_rows, run.num_tokens, run.padded_tokens) == (3, 24, 30)
+
+
+async def test_items_of_one_content_are_computed_once() -> None:
+    engine = Engine()
+    joined: list[None] = []
+    limits = BatchLimits(4, 100, 0.0, 16)
+    batcher = Batcher(engine.execute, limits, lambda run: None, lambda: joined.append(None))
+    held = await engine.hold(batcher)
+    first = submit(batcher, [7, 7], content=b"seven")
+    second = submit(batcher, [7, 8], content=b"seven")
+    other = submit(batcher, [7])
+    engine.open.set()
+    assert await rewards([held, *first, *second, *other]) == [0, 7, 7, 7, 7, 7]
+    assert [value for batch in engine.batches for value in batch].count(7) == 2
+    assert len(joined) == 3
+    again = submit(batcher, [9], content=b"seven")
+    assert await rewards(again) == [9]  # the first ones are answered; this is for the cache to know
+    await batcher.close()
+
+
+async def test_a_shared_row_is_dropped_when_the_last_call_leaves() -> None:
+    engine = Engine()
+    batcher = make(engine)
+    held = await engine.hold(batcher)
+    [left], [kept] = (submit(batcher, [5], content=b"five") for _ in range(2))
+    assert left is kept
+    batcher.leave(left)
+    assert not kept.result.cancelled()
+    [gone] = submit(batcher, [6], content=b"six")
+    batcher.leave(gone)
+    assert gone.result.cancelled()
+    engine.open.set()
+    assert await rewards([held, kept]) == [0, 5]
+    assert engine.batches == [[0], [5]]
+    await batcher.close()
+
+
+async def test_an_urgent_item_does_not_wait_with_its_like() -> None:
+    engine = Engine()
+    batcher = make(engine)
+    held = await engine.hold(batcher)
+    [slow] = submit(batcher, [5], lane=Lane.BACKFILL, content=b"five")
+    [fast] = submit(batcher, [5], lane=Lane.INTERACTIVE, content=b"five")
+    [fixed] = submit(batcher, [5], alone=True, content=b"five")
+    assert len({id(row) for row in (slow, fast, fixed)}) == 3
+    engine.open.set()
+    assert await rewards([held, slow, fast, fixed]) == [0, 5, 5, 5]
+    await batcher.close()

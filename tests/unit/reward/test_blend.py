@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from pydantic import ValidationError
 
 from services.common.errors import ResourceExhausted
 from services.reward.scorers.blend import BlendScorer, WeightedScorer
+from services.reward.scorers.blend_rule import BlendRule
 from services.reward.scorers.contract import (
     CallTiming,
     Comparability,
@@ -59,8 +61,9 @@ def not_scored(status: ScoreStatus) -> Outcome:
     return Outcome.not_scored(status, f"it is {status}")
 
 
-def blend(*terms: tuple[Scorer, float]) -> BlendScorer:
-    return BlendScorer("blend/0", [WeightedScorer(scorer, weight) for scorer, weight in terms])
+def blend(*terms: tuple[Scorer, float], **rule: object) -> BlendScorer:
+    weighted = [WeightedScorer(scorer, weight) for scorer, weight in terms]
+    return BlendScorer("blend/0", weighted, BlendRule.model_validate(rule))
 
 
 async def test_a_blend_is_the_weighted_sum_with_its_terms_as_subscores() -> None:
@@ -68,6 +71,43 @@ async def test_a_blend_is_the_weighted_sum_with_its_terms_as_subscores() -> None
     scored = await blend((a, 1.0), (b, -0.25)).score(ScoringCall([item(), item()]))
     assert [o.reward for o in scored.outcomes] == [0.0, 0.0]
     assert scored.outcomes[0].subscores == {"a": 0.5, "b": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("rule", "reward"),
+    [
+        ({"aggregation": "mean"}, 1.0),
+        ({"aggregation": "min"}, -1.0),
+        ({"aggregation": "mean_minus_std", "std_weight": 0.5}, 0.0),  # 1, 3 and -1 deviate by 2
+    ],
+)
+async def test_an_ensemble_says_how_far_its_members_disagree(
+    rule: dict[str, object], reward: float
+) -> None:
+    members = [(Fixed(f"m{i}", Outcome.scored(r)), 1.0) for i, r in enumerate((1.0, 3.0, -1.0))]
+    [outcome] = (await blend(*members, **rule).score(ScoringCall([item()]))).outcomes
+    assert (outcome.reward, outcome.std) == (reward, 2.0)
+    assert list(outcome.subscores.values()) == [1.0, 3.0, -1.0]
+
+
+async def test_an_ensemble_of_one_is_that_one() -> None:
+    one = blend((Fixed("a", Outcome.scored(2.0)), 0.5), aggregation="mean_minus_std", std_weight=9)
+    [outcome] = (await one.score(ScoringCall([item()]))).outcomes
+    assert (outcome.reward, outcome.std) == (1.0, None)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"aggregation": "min", "std_weight": 1.0},
+        {"aggregation": "mean_minus_std", "std_weight": -1.0},
+        {"aggregation": "mean_minus_std", "std_weight": float("nan")},
+        {"aggregation": "median"},
+    ],
+)
+def test_a_rule_that_means_nothing_is_refused(rule: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        BlendRule.model_validate(rule)
 
 
 @pytest.mark.parametrize(

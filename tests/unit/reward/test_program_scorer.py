@@ -23,7 +23,7 @@ def tools() -> Iterator[ScorerTools]:
         limits = BatchLimits(
             max_rows=32, max_padded_tokens=1000, max_delay_s=0.0, max_queued_rows=100
         )
-        yield ScorerTools(threads, limits, lambda run: None)
+        yield ScorerTools(threads, limits, lambda run: None, lambda how: None)
 
 
 async def score(tools: ScorerTools, name: str, items: list[ScoringItem]) -> list[Outcome]:

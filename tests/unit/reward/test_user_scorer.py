@@ -67,7 +67,7 @@ async def running(
             "user/mine@0",
             UserCode(file, name, source),
             UserLimits(item_s=item_s, start_s=20.0, max_backoff_s=0.05),
-            ScorerTools(threads, limits, lambda run: None),
+            ScorerTools(threads, limits, lambda run: None, lambda how: None),
         )
         try:
             yield scorer

@@ -28,7 +28,7 @@ from attune_client.protos.v1 import timing_pb2 as protos_dot_v1_dot_timing__pb2
 from attune_client.protos.v1 import versions_pb2 as protos_dot_v1_dot_versions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cprotos/v1/reward_model.proto\x12\tattune.v1\x1a\x17protos/v1/content.proto\x1a\x15protos/v1/media.proto\x1a\x16protos/v1/timing.proto\x1a\x18protos/v1/versions.proto\"\x9f\x02\n\tScoreItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12!\n\x06prompt\x18\x02 \x01(\x0b\x32\x11.attune.v1.Prompt\x12\"\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\x12.attune.v1.Message\x12\x16\n\x0ereference_json\x18\x04 \x01(\t\x12\x0c\n\x04task\x18\x05 \x01(\t\x12-\n\x11reference_answers\x18\x06 \x03(\x0b\x32\x12.attune.v1.Message\x12\x34\n\x08metadata\x18\x07 \x03(\x0b\x32\".attune.v1.ScoreItem.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe0\x01\n\x0cScoreRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x05model\x18\x02 \x01(\x0b\x32\x13.attune.v1.ModelRef\x12#\n\x05items\x18\x03 \x03(\x0b\x32\x14.attune.v1.ScoreItem\x12\x15\n\rdeterministic\x18\x04 \x01(\x08\x12%\n\x04want\x18\x05 \x01(\x0b\x32\x17.attune.v1.ScoreOutputs\x12\x16\n\x0epolicy_version\x18\x06 \x01(\t\x12\x1d\n\x04lane\x18\x07 \x01(\x0e\x32\x0f.attune.v1.Lane\"^\n\x0cScoreOutputs\x12\x11\n\tsubscores\x18\x01 \x01(\x08\x12\x14\n\x0ctoken_credit\x18\x02 \x01(\x08\x12\x12\n\nregion_map\x18\x03 \x01(\x08\x12\x11\n\trationale\x18\x04 \x01(\x08\"V\n\x0cRegionCredit\x12!\n\x06region\x18\x01 \x01(\x0b\x32\x11.attune.v1.Region\x12\x0e\n\x06\x63redit\x18\x02 \x01(\x02\x12\x13\n\x0bmedia_index\x18\x03 \x01(\r\"\xba\x03\n\x05Score\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12&\n\x06status\x18\x02 \x01(\x0e\x32\x16.attune.v1.ScoreStatus\x12\x13\n\x06reward\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x17\n\nreward_raw\x18\x04 \x01(\x02H\x01\x88\x01\x01\x12\x10\n\x03std\x18\x05 \x01(\x02H\x02\x88\x01\x01\x12\x32\n\tsubscores\x18\x06 \x03(\x0b\x32\x1f.attune.v1.Score.SubscoresEntry\x12\x1a\n\racceptability\x18\x07 \x01(\x02H\x03\x88\x01\x01\x12\x18\n\x0ctoken_credit\x18\x08 \x03(\x02\x42\x02\x10\x01\x12.\n\rregion_credit\x18\t \x03(\x0b\x32\x17.attune.v1.RegionCredit\x12\x11\n\trationale\x18\n \x01(\t\x12\x16\n\x0ereward_version\x18\x0b \x01(\t\x12\r\n\x05\x65rror\x18\x0c \x01(\t\x1a\x30\n\x0eSubscoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\t\n\x07_rewardB\r\n\x0b_reward_rawB\x06\n\x04_stdB\x10\n\x0e_acceptability\"\x9d\x01\n\rScoreResponse\x12\x16\n\x0ereward_version\x18\x01 \x01(\t\x12 \n\x06scores\x18\x02 \x03(\x0b\x32\x10.attune.v1.Score\x12/\n\rcomparability\x18\x03 \x01(\x0e\x32\x18.attune.v1.Comparability\x12!\n\x06timing\x18\x04 \x01(\x0b\x32\x11.attune.v1.Timing\"\xb1\x01\n\x10LoadModelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\x07version\x18\x02 \x01(\tH\x00\x12,\n\x0buser_scorer\x18\x05 \x01(\x0b\x32\x15.attune.v1.UserScorerH\x00\x12!\n\x05\x62lend\x18\x06 \x01(\x0b\x32\x10.attune.v1.BlendH\x00\x12\r\n\x05\x61lias\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x42\x07\n\x05model\"T\n\nUserScorer\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x10\n\x08\x66unction\x18\x02 \x01(\t\x12\x17\n\ndeadline_s\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\r\n\x0b_deadline_s\",\n\x05\x42lend\x12#\n\x05terms\x18\x01 \x03(\x0b\x32\x14.attune.v1.BlendTerm\"?\n\tBlendTerm\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.attune.v1.ModelRef\x12\x0e\n\x06weight\x18\x02 \x01(\x02\"L\n\x11LoadModelResponse\x12\'\n\x05model\x18\x01 \x01(\x0b\x32\x18.attune.v1.RewardVersion\x12\x0e\n\x06load_s\x18\x02 \x01(\x01\"9\n\x12UnloadModelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\x15\n\x13UnloadModelResponse\"T\n\x0fSetAliasRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\"8\n\x10SetAliasResponse\x12$\n\x05\x61lias\x18\x01 \x01(\x0b\x32\x15.attune.v1.AliasState\"\x13\n\x11ListModelsRequest\"\xfd\x01\n\rRewardVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06scorer\x18\x02 \x01(\t\x12\x0f\n\x07\x61liases\x18\x03 \x03(\t\x12/\n\rcomparability\x18\x04 \x01(\x0e\x32\x18.attune.v1.Comparability\x12!\n\x19preprocessing_fingerprint\x18\x05 \x01(\t\x12\x38\n\x08metadata\x18\x06 \x03(\x0b\x32&.attune.v1.RewardVersion.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"f\n\x12ListModelsResponse\x12(\n\x06models\x18\x01 \x03(\x0b\x32\x18.attune.v1.RewardVersion\x12&\n\x07\x61liases\x18\x02 \x03(\x0b\x32\x15.attune.v1.AliasState*\xac\x01\n\x0bScoreStatus\x12\x1c\n\x18SCORE_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13SCORE_STATUS_SCORED\x10\x01\x12\x17\n\x13SCORE_STATUS_FAILED\x10\x02\x12\x18\n\x14SCORE_STATUS_TIMEOUT\x10\x03\x12\x18\n\x14SCORE_STATUS_ABSTAIN\x10\x04\x12\x19\n\x15SCORE_STATUS_REJECTED\x10\x05*i\n\rComparability\x12\x1d\n\x19\x43OMPARABILITY_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43OMPARABILITY_WITHIN_PROMPT\x10\x01\x12\x18\n\x14\x43OMPARABILITY_GLOBAL\x10\x02*X\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x11\n\rLANE_TRAINING\x10\x01\x12\x14\n\x10LANE_INTERACTIVE\x10\x02\x12\x11\n\rLANE_BACKFILL\x10\x03\x32\xef\x02\n\x0bRewardModel\x12:\n\x05Score\x12\x17.attune.v1.ScoreRequest\x1a\x18.attune.v1.ScoreResponse\x12\x46\n\tLoadModel\x12\x1b.attune.v1.LoadModelRequest\x1a\x1c.attune.v1.LoadModelResponse\x12L\n\x0bUnloadModel\x12\x1d.attune.v1.UnloadModelRequest\x1a\x1e.attune.v1.UnloadModelResponse\x12\x43\n\x08SetAlias\x12\x1a.attune.v1.SetAliasRequest\x1a\x1b.attune.v1.SetAliasResponse\x12I\n\nListModels\x12\x1c.attune.v1.ListModelsRequest\x1a\x1d.attune.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cprotos/v1/reward_model.proto\x12\tattune.v1\x1a\x17protos/v1/content.proto\x1a\x15protos/v1/media.proto\x1a\x16protos/v1/timing.proto\x1a\x18protos/v1/versions.proto\"\x9f\x02\n\tScoreItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12!\n\x06prompt\x18\x02 \x01(\x0b\x32\x11.attune.v1.Prompt\x12\"\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\x12.attune.v1.Message\x12\x16\n\x0ereference_json\x18\x04 \x01(\t\x12\x0c\n\x04task\x18\x05 \x01(\t\x12-\n\x11reference_answers\x18\x06 \x03(\x0b\x32\x12.attune.v1.Message\x12\x34\n\x08metadata\x18\x07 \x03(\x0b\x32\".attune.v1.ScoreItem.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe0\x01\n\x0cScoreRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\"\n\x05model\x18\x02 \x01(\x0b\x32\x13.attune.v1.ModelRef\x12#\n\x05items\x18\x03 \x03(\x0b\x32\x14.attune.v1.ScoreItem\x12\x15\n\rdeterministic\x18\x04 \x01(\x08\x12%\n\x04want\x18\x05 \x01(\x0b\x32\x17.attune.v1.ScoreOutputs\x12\x16\n\x0epolicy_version\x18\x06 \x01(\t\x12\x1d\n\x04lane\x18\x07 \x01(\x0e\x32\x0f.attune.v1.Lane\"^\n\x0cScoreOutputs\x12\x11\n\tsubscores\x18\x01 \x01(\x08\x12\x14\n\x0ctoken_credit\x18\x02 \x01(\x08\x12\x12\n\nregion_map\x18\x03 \x01(\x08\x12\x11\n\trationale\x18\x04 \x01(\x08\"V\n\x0cRegionCredit\x12!\n\x06region\x18\x01 \x01(\x0b\x32\x11.attune.v1.Region\x12\x0e\n\x06\x63redit\x18\x02 \x01(\x02\x12\x13\n\x0bmedia_index\x18\x03 \x01(\r\"\xba\x03\n\x05Score\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12&\n\x06status\x18\x02 \x01(\x0e\x32\x16.attune.v1.ScoreStatus\x12\x13\n\x06reward\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x17\n\nreward_raw\x18\x04 \x01(\x02H\x01\x88\x01\x01\x12\x10\n\x03std\x18\x05 \x01(\x02H\x02\x88\x01\x01\x12\x32\n\tsubscores\x18\x06 \x03(\x0b\x32\x1f.attune.v1.Score.SubscoresEntry\x12\x1a\n\racceptability\x18\x07 \x01(\x02H\x03\x88\x01\x01\x12\x18\n\x0ctoken_credit\x18\x08 \x03(\x02\x42\x02\x10\x01\x12.\n\rregion_credit\x18\t \x03(\x0b\x32\x17.attune.v1.RegionCredit\x12\x11\n\trationale\x18\n \x01(\t\x12\x16\n\x0ereward_version\x18\x0b \x01(\t\x12\r\n\x05\x65rror\x18\x0c \x01(\t\x1a\x30\n\x0eSubscoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\t\n\x07_rewardB\r\n\x0b_reward_rawB\x06\n\x04_stdB\x10\n\x0e_acceptability\"\x9d\x01\n\rScoreResponse\x12\x16\n\x0ereward_version\x18\x01 \x01(\t\x12 \n\x06scores\x18\x02 \x03(\x0b\x32\x10.attune.v1.Score\x12/\n\rcomparability\x18\x03 \x01(\x0e\x32\x18.attune.v1.Comparability\x12!\n\x06timing\x18\x04 \x01(\x0b\x32\x11.attune.v1.Timing\"\xb1\x01\n\x10LoadModelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\x07version\x18\x02 \x01(\tH\x00\x12,\n\x0buser_scorer\x18\x05 \x01(\x0b\x32\x15.attune.v1.UserScorerH\x00\x12!\n\x05\x62lend\x18\x06 \x01(\x0b\x32\x10.attune.v1.BlendH\x00\x12\r\n\x05\x61lias\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x42\x07\n\x05model\"T\n\nUserScorer\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x10\n\x08\x66unction\x18\x02 \x01(\t\x12\x17\n\ndeadline_s\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\r\n\x0b_deadline_s\"m\n\x05\x42lend\x12#\n\x05terms\x18\x01 \x03(\x0b\x32\x14.attune.v1.BlendTerm\x12+\n\x0b\x61ggregation\x18\x02 \x01(\x0e\x32\x16.attune.v1.Aggregation\x12\x12\n\nstd_weight\x18\x03 \x01(\x02\"?\n\tBlendTerm\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.attune.v1.ModelRef\x12\x0e\n\x06weight\x18\x02 \x01(\x02\"L\n\x11LoadModelResponse\x12\'\n\x05model\x18\x01 \x01(\x0b\x32\x18.attune.v1.RewardVersion\x12\x0e\n\x06load_s\x18\x02 \x01(\x01\"9\n\x12UnloadModelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\x15\n\x13UnloadModelResponse\"T\n\x0fSetAliasRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\"8\n\x10SetAliasResponse\x12$\n\x05\x61lias\x18\x01 \x01(\x0b\x32\x15.attune.v1.AliasState\"\x13\n\x11ListModelsRequest\"\xfd\x01\n\rRewardVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06scorer\x18\x02 \x01(\t\x12\x0f\n\x07\x61liases\x18\x03 \x03(\t\x12/\n\rcomparability\x18\x04 \x01(\x0e\x32\x18.attune.v1.Comparability\x12!\n\x19preprocessing_fingerprint\x18\x05 \x01(\t\x12\x38\n\x08metadata\x18\x06 \x03(\x0b\x32&.attune.v1.RewardVersion.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"f\n\x12ListModelsResponse\x12(\n\x06models\x18\x01 \x03(\x0b\x32\x18.attune.v1.RewardVersion\x12&\n\x07\x61liases\x18\x02 \x03(\x0b\x32\x15.attune.v1.AliasState*\xac\x01\n\x0bScoreStatus\x12\x1c\n\x18SCORE_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13SCORE_STATUS_SCORED\x10\x01\x12\x17\n\x13SCORE_STATUS_FAILED\x10\x02\x12\x18\n\x14SCORE_STATUS_TIMEOUT\x10\x03\x12\x18\n\x14SCORE_STATUS_ABSTAIN\x10\x04\x12\x19\n\x15SCORE_STATUS_REJECTED\x10\x05*i\n\rComparability\x12\x1d\n\x19\x43OMPARABILITY_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43OMPARABILITY_WITHIN_PROMPT\x10\x01\x12\x18\n\x14\x43OMPARABILITY_GLOBAL\x10\x02*X\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x11\n\rLANE_TRAINING\x10\x01\x12\x14\n\x10LANE_INTERACTIVE\x10\x02\x12\x11\n\rLANE_BACKFILL\x10\x03*\x8a\x01\n\x0b\x41ggregation\x12\x1b\n\x17\x41GGREGATION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41GGREGATION_SUM\x10\x01\x12\x14\n\x10\x41GGREGATION_MEAN\x10\x02\x12\x13\n\x0f\x41GGREGATION_MIN\x10\x03\x12\x1e\n\x1a\x41GGREGATION_MEAN_MINUS_STD\x10\x04\x32\xef\x02\n\x0bRewardModel\x12:\n\x05Score\x12\x17.attune.v1.ScoreRequest\x1a\x18.attune.v1.ScoreResponse\x12\x46\n\tLoadModel\x12\x1b.attune.v1.LoadModelRequest\x1a\x1c.attune.v1.LoadModelResponse\x12L\n\x0bUnloadModel\x12\x1d.attune.v1.UnloadModelRequest\x1a\x1e.attune.v1.UnloadModelResponse\x12\x43\n\x08SetAlias\x12\x1a.attune.v1.SetAliasRequest\x1a\x1b.attune.v1.SetAliasResponse\x12I\n\nListModels\x12\x1c.attune.v1.ListModelsRequest\x1a\x1d.attune.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,12 +43,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCORE'].fields_by_name['token_credit']._serialized_options = b'\020\001'
   _globals['_REWARDVERSION_METADATAENTRY']._loaded_options = None
   _globals['_REWARDVERSION_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_SCORESTATUS']._serialized_start=2510
-  _globals['_SCORESTATUS']._serialized_end=2682
-  _globals['_COMPARABILITY']._serialized_start=2684
-  _globals['_COMPARABILITY']._serialized_end=2789
-  _globals['_LANE']._serialized_start=2791
-  _globals['_LANE']._serialized_end=2879
+  _globals['_SCORESTATUS']._serialized_start=2575
+  _globals['_SCORESTATUS']._serialized_end=2747
+  _globals['_COMPARABILITY']._serialized_start=2749
+  _globals['_COMPARABILITY']._serialized_end=2854
+  _globals['_LANE']._serialized_start=2856
+  _globals['_LANE']._serialized_end=2944
+  _globals['_AGGREGATION']._serialized_start=2947
+  _globals['_AGGREGATION']._serialized_end=3085
   _globals['_SCOREITEM']._serialized_start=142
   _globals['_SCOREITEM']._serialized_end=429
   _globals['_SCOREITEM_METADATAENTRY']._serialized_start=382
@@ -70,27 +72,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSCORER']._serialized_start=1627
   _globals['_USERSCORER']._serialized_end=1711
   _globals['_BLEND']._serialized_start=1713
-  _globals['_BLEND']._serialized_end=1757
-  _globals['_BLENDTERM']._serialized_start=1759
-  _globals['_BLENDTERM']._serialized_end=1822
-  _globals['_LOADMODELRESPONSE']._serialized_start=1824
-  _globals['_LOADMODELRESPONSE']._serialized_end=1900
-  _globals['_UNLOADMODELREQUEST']._serialized_start=1902
-  _globals['_UNLOADMODELREQUEST']._serialized_end=1959
-  _globals['_UNLOADMODELRESPONSE']._serialized_start=1961
-  _globals['_UNLOADMODELRESPONSE']._serialized_end=1982
-  _globals['_SETALIASREQUEST']._serialized_start=1984
-  _globals['_SETALIASREQUEST']._serialized_end=2068
-  _globals['_SETALIASRESPONSE']._serialized_start=2070
-  _globals['_SETALIASRESPONSE']._serialized_end=2126
-  _globals['_LISTMODELSREQUEST']._serialized_start=2128
-  _globals['_LISTMODELSREQUEST']._serialized_end=2147
-  _globals['_REWARDVERSION']._serialized_start=2150
-  _globals['_REWARDVERSION']._serialized_end=2403
+  _globals['_BLEND']._serialized_end=1822
+  _globals['_BLENDTERM']._serialized_start=1824
+  _globals['_BLENDTERM']._serialized_end=1887
+  _globals['_LOADMODELRESPONSE']._serialized_start=1889
+  _globals['_LOADMODELRESPONSE']._serialized_end=1965
+  _globals['_UNLOADMODELREQUEST']._serialized_start=1967
+  _globals['_UNLOADMODELREQUEST']._serialized_end=2024
+  _globals['_UNLOADMODELRESPONSE']._serialized_start=2026
+  _globals['_UNLOADMODELRESPONSE']._serialized_end=2047
+  _globals['_SETALIASREQUEST']._serialized_start=2049
+  _globals['_SETALIASREQUEST']._serialized_end=2133
+  _globals['_SETALIASRESPONSE']._serialized_start=2135
+  _globals['_SETALIASRESPONSE']._serialized_end=2191
+  _globals['_LISTMODELSREQUEST']._serialized_start=2193
+  _globals['_LISTMODELSREQUEST']._serialized_end=2212
+  _globals['_REWARDVERSION']._serialized_start=2215
+  _globals['_REWARDVERSION']._serialized_end=2468
   _globals['_REWARDVERSION_METADATAENTRY']._serialized_start=382
   _globals['_REWARDVERSION_METADATAENTRY']._serialized_end=429
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2405
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2507
-  _globals['_REWARDMODEL']._serialized_start=2882
-  _globals['_REWARDMODEL']._serialized_end=3249
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2470
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2572
+  _globals['_REWARDMODEL']._serialized_start=3088
+  _globals['_REWARDMODEL']._serialized_end=3455
 # @@protoc_insertion_point(module_scope)
