@@ -44,7 +44,7 @@ _TEXTS: dict[str, Column] = {
 }
 
 
-class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
+class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
     """Models go by their aliases and by their own names."""
 
     def __init__(self, residents: Residents, scoring: Scoring) -> None:
