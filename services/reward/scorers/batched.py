@@ -166,7 +166,7 @@ async def _wait_for(slots: Sequence[Outcome | Row[P]], deadline_s: float | None)
 def _outcome_of(slot: Outcome | Row[P]) -> Outcome:
     if isinstance(slot, Outcome):
         return slot
-    if slot.result.cancelled():
+    if not slot.result.done() or slot.result.cancelled():  # another call may wait for it still
         return Outcome.not_scored(ScoreStatus.TIMEOUT, "the call's deadline passed first")
     return slot.result.result()
 
