@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <cstdlib>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -29,6 +29,18 @@ struct LineAllocator {
 };
 using FloatVector = std::vector<float, LineAllocator<float>>;
 
+// Memory of the system's own, given back whole, so that versions that come and go leave no holes.
+inline std::shared_ptr<char> mapped(size_t size) {
+  const size_t length = size + kHugePage;  // what alignment leaves over is never touched
+  void* memory = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  const uintptr_t aligned = ((uintptr_t)memory + kHugePage - 1) / kHugePage * kHugePage;
+#if defined(MADV_HUGEPAGE)
+  madvise((void*)aligned, size, MADV_HUGEPAGE);  // advice: without it all is as well, and slower
+#endif
+  return {(char*)aligned, [memory, length](char*) { munmap(memory, length); }};
+}
+
 // Room for weights, aligned to a cache line. The chip keeps the addresses of a few thousand pages
 // at hand and reads ahead within a page only, so pages are huge where the system has such. What
 // is asked for in turn lies in one chunk, which lives as long as any of it is in use.
@@ -41,10 +53,7 @@ inline std::shared_ptr<char> room_for(size_t bytes) {
   if (!chunk || used + bytes > size) {
     size = (std::max(bytes, 4 * kHugePage) + kHugePage - 1) / kHugePage * kHugePage;
     used = 0;
-    char* memory = (char*)std::aligned_alloc(kHugePage, size);
-    if (!memory) throw std::bad_alloc();
-    madvise(memory, size, MADV_HUGEPAGE);  // advice: without it all is as well, and slower
-    chunk.reset(memory, std::free);
+    chunk = mapped(size);
   }
   std::shared_ptr<char> room(chunk, chunk.get() + used);
   used += bytes;
